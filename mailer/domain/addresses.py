@@ -1,0 +1,81 @@
+"""E-mail addresses, parsed once at the edge."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+import email_validator
+
+from mailer.domain.errors import Refusal
+
+# `.test` is reserved for tests (RFC 2606) and can reach nobody, so that it is let through.
+_ALLOWED_SPECIAL_USE = ("test",)
+email_validator.SPECIAL_USE_DOMAIN_NAMES[:] = [
+    name for name in email_validator.SPECIAL_USE_DOMAIN_NAMES if name not in _ALLOWED_SPECIAL_USE
+]
+
+
+class BadAddress(Refusal):
+    """The text is not an e-mail address that mail can be sent to."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmailAddress:
+    """An address as it goes on the wire: NFC local part, lower-case domain (Unicode form)."""
+
+    local: str
+    domain: str
+
+    def __str__(self) -> str:
+        return f"{self.local}@{self.domain}"
+
+    @property
+    def key(self) -> str:
+        """What two spellings of one mailbox have in common.
+
+        RFC 5321 §2.4 leaves the case of the local part to the receiver; no receiver of note
+        gives two mailboxes to two cases, and a reader who leaves must stay away in both.
+        """
+        return str(self).casefold()
+
+
+def parse_address(text: str) -> EmailAddress:
+    """Return the address in `text`; raises BadAddress with one sentence for people."""
+    stripped = text.strip()
+    if any(character in stripped for character in "\r\n\0"):
+        raise BadAddress("An e-mail address cannot contain line breaks: write it on one line.")
+    try:
+        parsed = email_validator.validate_email(
+            stripped, check_deliverability=False, allow_smtputf8=True
+        )
+    except email_validator.EmailNotValidError as error:
+        shown = stripped if len(stripped) <= 80 else stripped[:79] + "…"
+        raise BadAddress(f"“{shown}” is not an e-mail address: {error}") from None
+    return EmailAddress(parsed.local_part, parsed.domain)
+
+
+def address_hash(address: EmailAddress, key: bytes) -> str:
+    """Return the keyed hash (HMAC-SHA-256, hex) under which suppression remembers an address.
+
+    Keyed, so that a list of hashes cannot be turned back by hashing a list of addresses.
+    """
+    return hmac.new(key, address.key.encode(), hashlib.sha256).hexdigest()
+
+
+def receiving_provider(address: EmailAddress) -> str:
+    """Return the name under which limits toward the receiver are kept: its domain.
+
+    The large providers' many domains are one provider, for they count senders as one.
+    """
+    return _PROVIDERS.get(address.domain, address.domain)
+
+
+_PROVIDERS = {
+    "gmail.com": "google",
+    "googlemail.com": "google",
+    **dict.fromkeys(("outlook.com", "hotmail.com", "live.com", "msn.com"), "microsoft"),
+    **dict.fromkeys(("hotmail.fr", "hotmail.co.uk", "outlook.fr", "live.fr"), "microsoft"),
+    **dict.fromkeys(("yahoo.com", "ymail.com", "aol.com", "yahoo.fr", "yahoo.co.uk"), "yahoo"),
+}

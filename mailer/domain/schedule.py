@@ -1,0 +1,41 @@
+"""When a recurring rule is due: cron expressions in a time zone, right across clock changes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+from mailer.domain.errors import Refusal
+
+
+class BadSchedule(Refusal):
+    """The cron expression or the time zone cannot be understood."""
+
+
+def zone(name: str) -> ZoneInfo:
+    """Return the IANA time zone; raises BadSchedule with one sentence."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise BadSchedule(
+            f"“{name}” is not a time zone: use a name such as Africa/Lagos or Europe/Paris."
+        ) from None
+
+
+def next_run(cron: str, timezone: str, after: datetime) -> datetime:
+    """Return the first time after `after` (aware) at which the rule is due, in UTC.
+
+    A time that a clock change skips or repeats is due once (cronsim's rule, as Debian cron's).
+    """
+    local = after.astimezone(zone(timezone))
+    try:
+        return next(CronSim(cron, local)).astimezone(UTC)
+    except CronSimError:
+        raise BadSchedule(
+            f"“{cron}” is not a cron expression: write five fields, such as "
+            "“0 7 * * FRI” for Fridays at 07:00."
+        ) from None
+    except StopIteration:
+        raise BadSchedule(f"“{cron}” never comes: choose a date that exists.") from None

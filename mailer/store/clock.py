@@ -1,0 +1,79 @@
+"""The database's own clock, as SQL: leases must not depend on the clocks of many machines."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import DateTime, Dialect, Text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import ColumnElement
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+_SQLITE_FORMAT = "%Y-%m-%d %H:%M:%f"
+
+
+class Instant(TypeDecorator[datetime]):
+    """A point in time: aware in Python, `timestamptz` or UTC text with milliseconds below.
+
+    SQLite compares the text, so every value has the one form that its `strftime` writes too.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(Text())
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("an instant needs a time zone")
+        utc = value.astimezone(UTC)
+        if dialect.name == "sqlite":
+            return utc.strftime("%Y-%m-%d %H:%M:%S.") + f"{utc.microsecond // 1000:03d}"
+        return utc
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if isinstance(value, str):
+            return datetime.fromisoformat(value).replace(tzinfo=UTC)
+        return value.astimezone(UTC) if isinstance(value, datetime) else None
+
+
+class DatabaseTime(FunctionElement[datetime]):
+    """The database's time now, moved by `offset`."""
+
+    type = Instant()
+    inherit_cache = False
+
+    def __init__(self, offset: timedelta = timedelta()) -> None:
+        self.milliseconds = round(offset / timedelta(milliseconds=1))
+        super().__init__()
+
+
+Now = datetime | None
+"""The time as services take it: a value, or None for the database's own clock."""
+
+
+def at(now: Now, offset: timedelta = timedelta()) -> ColumnElement[datetime] | datetime:
+    """Return `now` moved by `offset`, as a value where `now` is one, else as SQL."""
+    return now + offset if now is not None else DatabaseTime(offset)
+
+
+@compiles(DatabaseTime, "postgresql")
+def _postgresql(element: DatabaseTime, _compiler: SQLCompiler, **_: Any) -> str:
+    # now() is the transaction's begin; a lease must count from the statement. (Not
+    # clock_timestamp(): that is volatile, and no index is used beside it.)
+    return f"(statement_timestamp() + interval '{element.milliseconds} milliseconds')"
+
+
+@compiles(DatabaseTime, "sqlite")
+def _sqlite(element: DatabaseTime, _compiler: SQLCompiler, **_: Any) -> str:
+    return f"strftime('{_SQLITE_FORMAT}', 'now', '{element.milliseconds / 1000:+.3f} seconds')"

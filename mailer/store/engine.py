@@ -1,0 +1,99 @@
+"""Engines and sessions for SQLite and PostgreSQL, set up for exactness first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from mailer.domain.errors import Refusal
+
+Sessions = sessionmaker[Session]
+
+
+class NoDatabase(Refusal):
+    """The database cannot be reached."""
+
+
+def open_engine(url: str, *, pool_size: int = 5) -> Engine:
+    """Return an engine; nothing is connected before the first use (safe before a fork)."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed, connect_args={"timeout": 30.0}, pool_size=pool_size)
+        _prepare_sqlite(engine)
+        return engine
+    return create_engine(
+        parsed,
+        pool_size=pool_size,
+        max_overflow=2 * pool_size,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 10, "options": "-c synchronous_commit=on"},
+    )
+
+
+def open_sessions(engine: Engine) -> Sessions:
+    """Return the factory of sessions that services are given."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """Make SQLite durable, and make every transaction that may write say so at its begin.
+
+    A transaction that reads first and writes later cannot be upgraded while another writes: it
+    fails at once, busy timeout or not. So every transaction begins IMMEDIATE, unless it is
+    opened for reading (`read_only`).
+    """
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: Any, _: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+            "busy_timeout=30000",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        read_only = connection.get_execution_options().get("read_only", False)
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def reading(sessions: Sessions) -> Iterator[Session]:
+    """Open a session that only reads, so that on SQLite it waits for no writer."""
+    with sessions() as session:
+        session.connection(execution_options={"read_only": True})
+        yield session
+
+
+def refuse_unreachable(engine: Engine) -> None:
+    """Raise NoDatabase with one sentence where the database does not answer."""
+    try:
+        if engine.url.database and engine.dialect.name == "sqlite":
+            Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+        with engine.connect():
+            pass
+    except OperationalError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        raise NoDatabase(
+            f"The database {engine.url.render_as_string(hide_password=True)} cannot be reached "
+            f"({reason}): start it, or mend MAILER_DATABASE_URL."
+        ) from None
+    except OSError as error:
+        raise NoDatabase(
+            f"The folder of the database {engine.url.database} cannot be made "
+            f"({error.strerror}): choose another MAILER_HOME."
+        ) from None

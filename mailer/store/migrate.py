@@ -1,0 +1,73 @@
+"""Bring a database to this version's tables, and refuse one that stands elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine
+
+from mailer.domain.errors import Refusal
+from mailer.store.engine import open_engine, refuse_unreachable
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class WrongDatabaseVersion(Refusal):
+    """The database's tables are not those of this version of the program."""
+
+
+def upgrade(url: str) -> None:
+    """Create or upgrade all tables in one transaction; does nothing where all is up to date."""
+    engine = open_engine(url)
+    try:
+        refuse_unreachable(engine)
+        _refuse_newer(engine)
+        config = _config()
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
+
+
+def refuse_wrong_version(engine: Engine) -> None:
+    """Raise WrongDatabaseVersion unless the tables are exactly this version's."""
+    refuse_unreachable(engine)
+    _refuse_newer(engine)
+    current = _current(engine)
+    if current is None:
+        raise WrongDatabaseVersion("The database is empty: run `mailer init` first.")
+    if current != _scripts().get_current_head():
+        raise WrongDatabaseVersion(
+            "The database is of an older version: back it up, then run `mailer db upgrade`."
+        )
+
+
+def _refuse_newer(engine: Engine) -> None:
+    current = _current(engine)
+    known = {script.revision for script in _scripts().walk_revisions()}
+    if current is not None and current not in known:
+        raise WrongDatabaseVersion(
+            f"The database is of a newer version ({current}) than this program: "
+            "install the newer mailer, or restore a backup made with this one."
+        )
+
+
+def _current(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())

@@ -1,0 +1,42 @@
+"""All tables, one file per subject: installation, readers, content, sending."""
+
+from mailer.store.models.base import Base
+from mailer.store.models.content import Article, Campaign, Digest, DigestArticle, Feed, Variant
+from mailer.store.models.installation import Installation, Publisher, Worker
+from mailer.store.models.readers import (
+    ConsentEvent,
+    ConsentEvidence,
+    Newsletter,
+    Notice,
+    Purpose,
+    Subscriber,
+    Subscription,
+    Suppression,
+)
+from mailer.store.models.sending import Feedback, Relay, RelayState, attempt, delivery
+
+__all__ = [
+    "Article",
+    "Base",
+    "Campaign",
+    "ConsentEvent",
+    "ConsentEvidence",
+    "Digest",
+    "DigestArticle",
+    "Feed",
+    "Feedback",
+    "Installation",
+    "Newsletter",
+    "Notice",
+    "Publisher",
+    "Purpose",
+    "Relay",
+    "RelayState",
+    "Subscriber",
+    "Subscription",
+    "Suppression",
+    "Variant",
+    "Worker",
+    "attempt",
+    "delivery",
+]

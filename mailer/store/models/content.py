@@ -1,0 +1,136 @@
+"""Where articles come from, and what is made of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from mailer.store.models.base import Base, BigId, id_column, newsletter_key
+from mailer.store.models.readers import Newsletter, Purpose
+
+
+class Feed(Base):
+    """A source of articles, with its health."""
+
+    __tablename__ = "feed"
+    __table_args__ = (UniqueConstraint("newsletter_id", "location"),)
+
+    id: Mapped[id_column]
+    newsletter_id: Mapped[newsletter_key]
+    location: Mapped[str]  # a URL, or the absolute path of a file
+    title: Mapped[str]
+    etag: Mapped[str]
+    last_modified: Mapped[str]
+    last_success_at: Mapped[datetime | None]
+    last_error: Mapped[str]
+    last_error_at: Mapped[datetime | None]
+
+
+class Article(Base):
+    """One story as we read it; campaigns hold frozen copies."""
+
+    __tablename__ = "article"
+    __table_args__ = (UniqueConstraint("newsletter_id", "canonical_url"),)
+
+    id: Mapped[id_column]
+    newsletter_id: Mapped[newsletter_key]
+    feed_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("feed.id", ondelete="SET NULL"))
+    canonical_url: Mapped[str]
+    title: Mapped[str]
+    summary: Mapped[str]
+    image: Mapped[dict[str, Any] | None]  # url, alt, caption, credit, width, height
+    author: Mapped[str]
+    section: Mapped[str]
+    language: Mapped[str]
+    published_at: Mapped[datetime | None]
+    added_at: Mapped[datetime]
+
+
+class Digest(Base):
+    """A recurring rule: which articles, when, for which purpose."""
+
+    __tablename__ = "digest"
+    __table_args__ = (UniqueConstraint("newsletter_id", "slug"),)
+
+    id: Mapped[id_column]
+    newsletter_id: Mapped[newsletter_key]
+    purpose_id: Mapped[int] = mapped_column(BigId, ForeignKey("purpose.id"))
+    slug: Mapped[str]
+    cron: Mapped[str]
+    timezone: Mapped[str]
+    template: Mapped[str]
+    max_articles: Mapped[int]
+    min_articles: Mapped[int]
+    paused: Mapped[bool]
+    next_run_at: Mapped[datetime]
+    last_run_at: Mapped[datetime | None]
+    last_outcome: Mapped[str]  # one sentence: what the last run did
+
+    newsletter: Mapped[Newsletter] = relationship()
+    purpose: Mapped[Purpose] = relationship()
+
+
+class DigestArticle(Base):
+    """The sent-once ledger of a digest: an article that it has used is never used again."""
+
+    __tablename__ = "digest_article"
+
+    digest_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("digest.id", ondelete="CASCADE"), primary_key=True
+    )
+    article_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("article.id", ondelete="CASCADE"), primary_key=True
+    )
+    campaign_id: Mapped[int] = mapped_column(BigId, ForeignKey("campaign.id", ondelete="CASCADE"))
+
+
+class Campaign(Base):
+    """One frozen content to one frozen audience."""
+
+    __tablename__ = "campaign"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
+
+    id: Mapped[id_column]
+    public_id: Mapped[str] = mapped_column(unique=True)
+    newsletter_id: Mapped[newsletter_key]
+    purpose_id: Mapped[int] = mapped_column(BigId, ForeignKey("purpose.id"))
+    digest_id: Mapped[int | None] = mapped_column(
+        BigId, ForeignKey("digest.id", ondelete="SET NULL")
+    )
+    subject: Mapped[str]
+    preheader: Mapped[str]
+    template: Mapped[str]
+    content: Mapped[dict[str, Any]]  # the frozen context of the template: articles, body
+    lane: Mapped[int]
+    state: Mapped[str] = mapped_column(index=True)
+    paused_reason: Mapped[str]
+    resume_state: Mapped[str]  # where `resume` goes back to
+    created_at: Mapped[datetime]
+    send_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    period: Mapped[int]  # year * 100 + month of planning: the partition of all its deliveries
+    upper_subscriber_id: Mapped[int] = mapped_column(
+        BigInteger
+    )  # the audience is frozen up to here
+    cursor_subscriber_id: Mapped[int] = mapped_column(BigInteger)  # planned up to here
+
+    newsletter: Mapped[Newsletter] = relationship()
+    purpose: Mapped[Purpose] = relationship()
+
+
+class Variant(Base):
+    """A mail compiled for one group of readers: segments, and slots for a reader's values."""
+
+    __tablename__ = "variant"
+    __table_args__ = (UniqueConstraint("source", "key"),)
+
+    id: Mapped[id_column]
+    source: Mapped[str]  # 'campaign:7', or 'confirmation:' and the hash of what it was made from
+    key: Mapped[str]  # the locale
+    compiled: Mapped[str]
+    compiled_at: Mapped[datetime]

@@ -1,0 +1,178 @@
+"""Readers and what they agreed to.
+
+Ids that stand in signed links are never given twice, not even after an erasure
+(`sqlite_autoincrement`; PostgreSQL's sequences never go back).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from mailer.domain.consent import SubscriptionState
+from mailer.store.models.base import Base, BigId, id_column, newsletter_key
+
+
+class Newsletter(Base):
+    """What a reader subscribes to."""
+
+    __tablename__ = "newsletter"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
+
+    id: Mapped[id_column]
+    slug: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    from_name: Mapped[str]
+    from_address: Mapped[str]
+    reply_to: Mapped[str]
+    locale: Mapped[str]
+    timezone: Mapped[str]
+    postal_address: Mapped[str]
+    privacy_url: Mapped[str]
+    terms_url: Mapped[str]
+    created_at: Mapped[datetime]
+
+    purposes: Mapped[list[Purpose]] = relationship(
+        order_by="Purpose.position", back_populates="newsletter"
+    )
+
+
+class Purpose(Base):
+    """What a consent is for; each is consented to on its own."""
+
+    __tablename__ = "purpose"
+    __table_args__ = (UniqueConstraint("newsletter_id", "slug"),)
+
+    id: Mapped[id_column]
+    newsletter_id: Mapped[newsletter_key]
+    slug: Mapped[str]
+    kind: Mapped[str]
+    labels: Mapped[dict[str, Any]]  # locale → label
+    position: Mapped[int]
+
+    newsletter: Mapped[Newsletter] = relationship(back_populates="purposes")
+
+    def label(self, locale: str, default_locale: str) -> str:
+        """Return the label in the reader's locale, else in the newsletter's, else any."""
+        for candidate in (locale, locale.split("-")[0], default_locale):
+            if candidate in self.labels:
+                return str(self.labels[candidate])
+        return str(next(iter(self.labels.values()), self.slug))
+
+
+class Notice(Base):
+    """The exact wording shown when consent was asked; never edited once it stands here."""
+
+    __tablename__ = "notice"
+    __table_args__ = (UniqueConstraint("newsletter_id", "locale", "version"),)
+
+    id: Mapped[id_column]
+    newsletter_id: Mapped[newsletter_key]
+    locale: Mapped[str]
+    version: Mapped[int]
+    sha256: Mapped[str] = mapped_column(unique=True)
+    text: Mapped[str]
+    purposes: Mapped[list[Any]]  # [{"slug", "label", "kind"}] in the order shown
+    controller: Mapped[dict[str, Any]]
+    links: Mapped[dict[str, Any]]
+    published_at: Mapped[datetime]
+
+
+class Subscriber(Base):
+    """A reader. `address_hash` is the unique key: one mailbox, however it is spelled."""
+
+    __tablename__ = "subscriber"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
+
+    id: Mapped[id_column]
+    email: Mapped[str]
+    address_hash: Mapped[str] = mapped_column(unique=True)
+    provider: Mapped[str]
+    name: Mapped[str]
+    locale: Mapped[str]
+    timezone: Mapped[str]
+    attributes: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class ConsentEvent(Base):
+    """What a reader said, once and for ever. Holds no personal data; rows are never changed."""
+
+    __tablename__ = "consent_event"
+
+    id: Mapped[id_column]
+    event_id: Mapped[str] = mapped_column(unique=True)
+    newsletter_id: Mapped[newsletter_key]
+    purpose_id: Mapped[int] = mapped_column(BigId, ForeignKey("purpose.id"))
+    subscriber_id: Mapped[int] = mapped_column(BigId, index=True)
+    state: Mapped[str]
+    method: Mapped[str]
+    notice_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("notice.id"))
+    notice_assumed: Mapped[bool]
+    at: Mapped[datetime]
+
+
+class ConsentEvidence(Base):
+    """The personal part of a consent event, apart from it so that it can be forgotten."""
+
+    __tablename__ = "consent_evidence"
+
+    event_id: Mapped[str] = mapped_column(
+        ForeignKey("consent_event.event_id", ondelete="CASCADE"), primary_key=True
+    )
+    address: Mapped[str]
+    ip: Mapped[str]
+    user_agent: Mapped[str]
+    page_url: Mapped[str]
+    source: Mapped[str]  # what an operator or an import stated
+    confirmation_message_id: Mapped[str]
+
+
+class Subscription(Base):
+    """Where one reader stands with one purpose; derived from the consent events."""
+
+    __tablename__ = "subscription"
+    __table_args__ = (
+        Index(
+            "ix_subscription_active",
+            "purpose_id",
+            "subscriber_id",
+            postgresql_where=text("state = 'active'"),
+            sqlite_where=text("state = 'active'"),
+        ),
+    )
+
+    subscriber_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("subscriber.id", ondelete="CASCADE"), primary_key=True
+    )
+    purpose_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("purpose.id", ondelete="CASCADE"), primary_key=True
+    )
+    newsletter_id: Mapped[newsletter_key]
+    state: Mapped[str]
+    since: Mapped[datetime]
+    request: Mapped[int]  # how often it was asked for: a confirm link serves one request
+
+    purpose: Mapped[Purpose] = relationship()
+
+    @property
+    def is_active(self) -> bool:
+        """Say whether mail for this purpose may go to this reader."""
+        return self.state == SubscriptionState.ACTIVE
+
+
+class Suppression(Base):
+    """An address that must not be mailed; the keyed hash outlives the reader's erasure."""
+
+    __tablename__ = "suppression"
+    __table_args__ = (UniqueConstraint("address_hash", "scope"),)
+
+    id: Mapped[id_column]
+    address_hash: Mapped[str]
+    scope: Mapped[str]  # 'all' or a newsletter's slug
+    reason: Mapped[str]
+    detail: Mapped[str]
+    created_at: Mapped[datetime]

@@ -1,0 +1,131 @@
+"""Deliveries and what became of them.
+
+`delivery` and `attempt` are Core tables: the hot path names columns, not objects. On PostgreSQL
+both are partitioned by `period`, so that an old month is dropped, not deleted row by row; the
+period of a campaign's deliveries is the campaign's own, so that uniqueness per campaign and
+reader holds across partitions.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from mailer.store.clock import Instant
+from mailer.store.models.base import Base, BigId, id_column
+
+_OPEN = text("state IN ('queued', 'leased', 'sending')")
+
+
+def _open_index(name: str, *columns: str) -> Index:
+    return Index(name, *columns, postgresql_where=_OPEN, sqlite_where=_OPEN)
+
+
+delivery = Table(
+    "delivery",
+    Base.metadata,
+    Column("id", BigId, primary_key=True),
+    Column("period", Integer, nullable=False),
+    Column("campaign_id", BigInteger),
+    Column("subscriber_id", BigInteger),
+    Column("newsletter_id", BigInteger, nullable=False),
+    Column("variant_id", BigInteger),  # of a campaign's delivery: set at claim
+    Column("lease_until", Instant),
+    Column("next_at", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("settled_at", Instant),
+    Column("fence", Integer, nullable=False, server_default="0"),
+    Column("attempts", SmallInteger, nullable=False, server_default="0"),
+    Column("lane", SmallInteger, nullable=False),
+    Column("serial", Integer, nullable=False, server_default="0"),  # of the request to confirm
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("recipient", Text),  # of a test, which has no subscriber
+    Column("leased_by", Text),
+    Column("last_reply", Text),  # addresses masked
+    Column("relay_queue_id", Text),  # the relay's own id from its 250
+    UniqueConstraint("period", "campaign_id", "subscriber_id"),
+    _open_index("ix_delivery_due", "lane", "next_at"),
+    _open_index("ix_delivery_open_subscriber", "subscriber_id"),
+    _open_index("ix_delivery_open_campaign", "campaign_id"),
+    Index("ix_delivery_subscriber", "subscriber_id"),
+    sqlite_autoincrement=True,
+)
+"""One mail to one reader, and what became of it."""
+
+attempt = Table(
+    "attempt",
+    Base.metadata,
+    Column("id", BigId, primary_key=True),
+    Column("period", Integer, nullable=False),
+    Column("delivery_id", BigInteger, nullable=False, index=True),
+    Column("fence", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("relay", Text, nullable=False),
+    Column("outcome", Text, nullable=False),  # the state that the attempt led to
+    Column("stage", Text, nullable=False),
+    Column("reply", Text, nullable=False),  # addresses masked
+)
+"""One try to hand a delivery to a relay. Append-only; refers to `delivery` without a foreign key,
+for the partitions of both are dropped on their own."""
+
+
+class Feedback(Base):
+    """What came back: bounce, deferral, complaint, delivered."""
+
+    __tablename__ = "feedback"
+
+    id: Mapped[id_column]
+    kind: Mapped[str]
+    delivery_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    subscriber_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    source: Mapped[str]
+    status: Mapped[str]
+    detail: Mapped[str]
+    received_at: Mapped[datetime]
+
+
+class Relay(Base):
+    """An SMTP server that we submit to. The one from the settings is named `default`."""
+
+    __tablename__ = "relay"
+
+    id: Mapped[id_column]
+    name: Mapped[str] = mapped_column(unique=True)
+    url: Mapped[str]  # empty for `default`: it stands in the settings
+    kind: Mapped[str]
+    newsletter_id: Mapped[int | None] = mapped_column(
+        BigId, ForeignKey("newsletter.id", ondelete="CASCADE")
+    )
+    lane: Mapped[int | None]
+    paused: Mapped[bool]
+
+
+class RelayState(Base):
+    """What a relay has taught us, per receiving provider (`*`: the relay itself)."""
+
+    __tablename__ = "relay_state"
+
+    relay_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("relay.id", ondelete="CASCADE"), primary_key=True
+    )
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    back_off_until: Mapped[datetime | None]
+    failures: Mapped[int]
+    rate: Mapped[float | None]  # messages/s, learned
+    reason: Mapped[str]

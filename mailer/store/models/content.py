@@ -130,6 +130,9 @@ class Variant(Base):
     __table_args__ = (UniqueConstraint("source", "key"),)
 
     id: Mapped[id_column]
+    campaign_id: Mapped[int | None] = mapped_column(
+        BigId, ForeignKey("campaign.id", ondelete="CASCADE"), index=True
+    )
     source: Mapped[str]  # 'campaign:7', or 'confirmation:' and the hash of what it was made from
     key: Mapped[str]  # the locale
     compiled: Mapped[str]

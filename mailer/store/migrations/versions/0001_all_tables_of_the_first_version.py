@@ -183,16 +183,6 @@ def upgrade() -> None:
         ),
     )
     op.create_table(
-        "variant",
-        sa.Column("id", BIG_ID, nullable=False),
-        sa.Column("source", sa.String(), nullable=False),
-        sa.Column("key", sa.String(), nullable=False),
-        sa.Column("compiled", sa.String(), nullable=False),
-        sa.Column("compiled_at", Instant(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_variant")),
-        sa.UniqueConstraint("source", "key", name=op.f("uq_variant_source_key")),
-    )
-    op.create_table(
         "worker",
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("queue", sa.String(), nullable=False),
@@ -526,3 +516,22 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("digest_id", "article_id", name=op.f("pk_digest_article")),
     )
+
+    op.create_table(
+        "variant",
+        sa.Column("id", BIG_ID, nullable=False),
+        sa.Column("campaign_id", BIG_ID, nullable=True),
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("compiled", sa.String(), nullable=False),
+        sa.Column("compiled_at", Instant(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["campaign_id"],
+            ["campaign.id"],
+            name=op.f("fk_variant_campaign_id_campaign"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_variant")),
+        sa.UniqueConstraint("source", "key", name=op.f("uq_variant_source_key")),
+    )
+    op.create_index(op.f("ix_variant_campaign_id"), "variant", ["campaign_id"], unique=False)

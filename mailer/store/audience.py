@@ -1,0 +1,47 @@
+"""Who may receive mail: one condition, used when a campaign is planned and again at the gate."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from mailer.domain.consent import SubscriptionState
+from mailer.domain.suppression import SCOPE_ALL
+from mailer.store.models import Newsletter, Subscriber, Subscription, Suppression
+
+
+def is_suppressed(
+    subscriber_id: ColumnElement[int], newsletter_id: ColumnElement[int]
+) -> ColumnElement[bool]:
+    """Condition: this reader's address is suppressed, everywhere or for this newsletter."""
+    slug = select(Newsletter.slug).where(Newsletter.id == newsletter_id).scalar_subquery()
+    return exists().where(
+        Subscriber.id == subscriber_id,
+        Suppression.address_hash == Subscriber.address_hash,
+        or_(Suppression.scope == SCOPE_ALL, Suppression.scope == slug),
+    )
+
+
+def has_consent(
+    subscriber_id: ColumnElement[int], purpose_id: ColumnElement[int]
+) -> ColumnElement[bool]:
+    """Condition: this reader's consent for this purpose stands."""
+    return exists().where(
+        Subscription.subscriber_id == subscriber_id,
+        Subscription.purpose_id == purpose_id,
+        Subscription.state == SubscriptionState.ACTIVE,
+    )
+
+
+def audience_size(session: Session, purpose_id: int, newsletter_id: int) -> int:
+    """Return how many readers a campaign for this purpose would reach now."""
+    suppressed = is_suppressed(
+        Subscription.__table__.c.subscriber_id, Subscription.__table__.c.newsletter_id
+    )
+    statement = select(func.count()).where(
+        Subscription.purpose_id == purpose_id,
+        Subscription.newsletter_id == newsletter_id,
+        Subscription.state == SubscriptionState.ACTIVE,
+        ~suppressed,
+    )
+    return session.scalar(statement) or 0

@@ -1,0 +1,141 @@
+"""Recording consent: the event, its evidence, the subscription and what it ends, in one piece.
+
+`record` is the only function that changes a subscription, and so the only way to withdraw: it
+closes this reader's open deliveries in the same transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import uuid4
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from mailer.domain.consent import (
+    ConsentState,
+    Method,
+    SubscriptionState,
+    next_state,
+    withdraws,
+)
+from mailer.store.ledger import close_for_purpose
+from mailer.store.models import (
+    ConsentEvent,
+    ConsentEvidence,
+    Notice,
+    Purpose,
+    Subscriber,
+    Subscription,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Where an act of consent came from; what is unknown is empty."""
+
+    method: Method
+    ip: str = ""
+    user_agent: str = ""
+    page_url: str = ""
+    source: str = ""
+    confirmation_message_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownNotice:
+    """The wording that the reader saw; `assumed` where the form did not say which."""
+
+    notice: Notice
+    assumed: bool = False
+
+
+def record(
+    session: Session,
+    reader: Subscriber,
+    purpose: Purpose,
+    state: ConsentState,
+    evidence: Evidence,
+    *,
+    now: datetime,
+    shown: ShownNotice | None = None,
+) -> SubscriptionState | None:
+    """Record what the reader (locked by the caller) said; return the state that followed.
+
+    An event that changes nothing is not recorded and returns None: pressing a button twice is
+    saying it once.
+    """
+    key = {"subscriber_id": reader.id, "purpose_id": purpose.id}
+    subscription = session.get(Subscription, key, populate_existing=True)
+    before = SubscriptionState(subscription.state) if subscription else None
+    after = next_state(before, state, evidence.method)
+    if after is None:
+        return None
+    if subscription is None:
+        subscription = Subscription(**key, newsletter_id=purpose.newsletter_id, request=0)
+        session.add(subscription)
+    subscription.state = after.value
+    subscription.since = now
+    if state is ConsentState.REQUESTED:
+        subscription.request += 1
+    _write_event(session, reader, purpose, state, evidence, now, shown)
+    if withdraws(after):
+        session.flush()
+        close_for_purpose(session, reader.id, [purpose.id], now=now)
+    return after
+
+
+def standing_notice(session: Session, reader_id: int, purpose_id: int) -> ShownNotice | None:
+    """Return the wording under which the latest request for this purpose was made."""
+    event = session.scalar(
+        select(ConsentEvent)
+        .where(
+            ConsentEvent.subscriber_id == reader_id,
+            ConsentEvent.purpose_id == purpose_id,
+            ConsentEvent.state == ConsentState.REQUESTED.value,
+        )
+        .order_by(ConsentEvent.id.desc())
+        .limit(1)
+    )
+    if event is None or event.notice_id is None:
+        return None
+    notice = session.get(Notice, event.notice_id)
+    return ShownNotice(notice, event.notice_assumed) if notice else None
+
+
+def _write_event(
+    session: Session,
+    reader: Subscriber,
+    purpose: Purpose,
+    state: ConsentState,
+    evidence: Evidence,
+    now: datetime,
+    shown: ShownNotice | None,
+) -> None:
+    event_id = uuid4().hex
+    session.add(
+        ConsentEvent(
+            event_id=event_id,
+            newsletter_id=purpose.newsletter_id,
+            purpose_id=purpose.id,
+            subscriber_id=reader.id,
+            state=state.value,
+            method=evidence.method.value,
+            notice_id=shown.notice.id if shown else None,
+            notice_assumed=shown.assumed if shown else False,
+            at=now,
+        )
+    )
+    session.flush()
+    session.add(
+        ConsentEvidence(
+            event_id=event_id,
+            address=reader.email,
+            ip=evidence.ip,
+            user_agent=evidence.user_agent[:500],
+            page_url=evidence.page_url[:2000],
+            source=evidence.source,
+            confirmation_message_id=evidence.confirmation_message_id,
+        )
+    )

@@ -1,0 +1,139 @@
+"""Planning: rows for everybody who is to get a mail, before anybody gets one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Integer, Text, bindparam, literal, select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.orm import Session
+
+from mailer.domain.consent import SubscriptionState
+from mailer.domain.deliveries import DeliveryKind, DeliveryState, Lane
+from mailer.store.audience import is_suppressed
+from mailer.store.clock import Instant
+from mailer.store.models import Campaign, Subscriber, Subscription, delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What one chunk added, and whether the audience is through."""
+
+    added: int
+    finished: bool
+
+
+def plan_chunk(
+    session: Session, campaign: Campaign, *, limit: int, now: datetime, expires_at: datetime
+) -> Planned:
+    """Write rows for the next `limit` readers of the frozen audience and advance the cursor.
+
+    The rows and the cursor are one transaction, and the key is unique per campaign and reader, so
+    that a chunk that is run twice adds nothing.
+    """
+    after, upper = campaign.cursor_subscriber_id, campaign.upper_subscriber_id
+    bound = _last_of_chunk(session, campaign.purpose_id, after, upper, limit)
+    readers = (
+        select(
+            literal(campaign.period, Integer),
+            literal(campaign.id),
+            Subscriber.id,
+            literal(campaign.newsletter_id),
+            literal(now, Instant()),
+            literal(now, Instant()),
+            literal(expires_at, Instant()),
+            literal(campaign.lane),
+            literal(DeliveryKind.CAMPAIGN.value, Text),
+            literal(DeliveryState.QUEUED.value, Text),
+            Subscriber.provider,
+        )
+        .join(Subscription, Subscription.subscriber_id == Subscriber.id)
+        .where(
+            Subscription.purpose_id == campaign.purpose_id,
+            Subscription.state == SubscriptionState.ACTIVE,
+            Subscription.subscriber_id > after,
+            Subscription.subscriber_id <= bound,
+            ~is_suppressed(
+                Subscription.__table__.c.subscriber_id, Subscription.__table__.c.newsletter_id
+            ),
+        )
+    )
+    insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else postgresql_insert
+    statement = (
+        insert(delivery)
+        .from_select(
+            [
+                "period", "campaign_id", "subscriber_id", "newsletter_id", "next_at",
+                "created_at", "expires_at", "lane", "kind", "state", "provider",
+            ],
+            readers,
+            include_defaults=False,
+        )
+        .on_conflict_do_nothing()
+    )  # fmt: skip
+    added = session.connection().execute(statement).rowcount
+    campaign.cursor_subscriber_id = bound
+    return Planned(added, finished=bound >= upper)
+
+
+def _last_of_chunk(session: Session, purpose_id: int, after: int, upper: int, limit: int) -> int:
+    """Return the id of the `limit`-th reader after `after`, or `upper` where fewer are left."""
+    statement = (
+        select(Subscription.subscriber_id)
+        .where(
+            Subscription.purpose_id == bindparam("purpose"),
+            Subscription.state == SubscriptionState.ACTIVE.value,
+            Subscription.subscriber_id > bindparam("after"),
+            Subscription.subscriber_id <= bindparam("upper"),
+        )
+        .order_by(Subscription.subscriber_id)
+        .offset(limit - 1)
+        .limit(1)
+    )
+    found = session.scalar(statement, {"purpose": purpose_id, "after": after, "upper": upper})
+    return upper if found is None else found
+
+
+def queue_mail(
+    session: Session,
+    *,
+    kind: DeliveryKind,
+    newsletter_id: int,
+    variant_id: int,
+    provider: str,
+    now: datetime,
+    expires_at: datetime,
+    subscriber_id: int | None = None,
+    recipient: str | None = None,
+    serial: int = 0,
+    campaign_id: int | None = None,
+) -> int:
+    """Write one row for a mail that belongs to no campaign's audience; return its id."""
+    statement = (
+        delivery.insert()
+        .values(
+            period=period_of(now),
+            campaign_id=campaign_id,
+            subscriber_id=subscriber_id,
+            newsletter_id=newsletter_id,
+            variant_id=variant_id,
+            next_at=now,
+            created_at=now,
+            expires_at=expires_at,
+            lane=int(Lane.TRANSACTIONAL),
+            serial=serial,
+            kind=kind.value,
+            state=DeliveryState.QUEUED.value,
+            provider=provider,
+            recipient=recipient,
+        )
+        .returning(delivery.c.id)
+    )
+    return int(session.connection().execute(statement).scalar_one())
+
+
+def period_of(moment: datetime) -> int:
+    """Return the partition that a row made at `moment` belongs to: year * 100 + month (UTC)."""
+    return moment.year * 100 + moment.month

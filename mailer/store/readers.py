@@ -1,0 +1,66 @@
+"""Finding readers, and making them: one row per mailbox."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.orm import Session
+
+from mailer.domain.addresses import EmailAddress, address_hash, receiving_provider
+from mailer.store.models import Subscriber
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderDetails:
+    """What a reader told about themselves, beside the address."""
+
+    name: str = ""
+    locale: str = ""
+    timezone: str = ""
+
+
+def find_reader(session: Session, address: EmailAddress, key: bytes) -> Subscriber | None:
+    """Return the reader of this mailbox, however the address is spelled."""
+    return session.scalar(
+        select(Subscriber).where(Subscriber.address_hash == address_hash(address, key))
+    )
+
+
+def find_or_add_reader(
+    session: Session, address: EmailAddress, key: bytes, details: ReaderDetails, *, now: datetime
+) -> Subscriber:
+    """Return the reader of this mailbox, locked; one who is new is added.
+
+    An existing reader's details stay as they are: a form that anybody can fill in must not change
+    what somebody else told us. The row lock makes all events of one reader one after the other.
+    """
+    insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else postgresql_insert
+    hashed = address_hash(address, key)
+    session.execute(
+        insert(Subscriber)
+        .values(
+            email=str(address),
+            address_hash=hashed,
+            provider=receiving_provider(address),
+            name=details.name,
+            locale=details.locale,
+            timezone=details.timezone,
+            attributes={},
+            created_at=now,
+        )
+        .on_conflict_do_nothing()
+    )
+    return session.scalars(
+        select(Subscriber).where(Subscriber.address_hash == hashed).with_for_update()
+    ).one()
+
+
+def lock_reader(session: Session, subscriber_id: int) -> Subscriber | None:
+    """Return the reader, locked until the transaction ends."""
+    return session.scalar(
+        select(Subscriber).where(Subscriber.id == subscriber_id).with_for_update()
+    )

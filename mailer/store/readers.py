@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
 from mailer.domain.addresses import EmailAddress, address_hash, receiving_provider
 from mailer.store.models import Subscriber
+from mailer.store.once import insert_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +37,20 @@ def find_or_add_reader(
     An existing reader's details stay as they are: a form that anybody can fill in must not change
     what somebody else told us. The row lock makes all events of one reader one after the other.
     """
-    insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else postgresql_insert
     hashed = address_hash(address, key)
-    session.execute(
-        insert(Subscriber)
-        .values(
-            email=str(address),
-            address_hash=hashed,
-            provider=receiving_provider(address),
-            name=details.name,
-            locale=details.locale,
-            timezone=details.timezone,
-            attributes={},
-            created_at=now,
-        )
-        .on_conflict_do_nothing()
+    insert_once(
+        session,
+        Subscriber,
+        {
+            "email": str(address),
+            "address_hash": hashed,
+            "provider": receiving_provider(address),
+            "name": details.name,
+            "locale": details.locale,
+            "timezone": details.timezone,
+            "attributes": {},
+            "created_at": now,
+        },
     )
     return session.scalars(
         select(Subscriber).where(Subscriber.address_hash == hashed).with_for_update()

@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import delete, or_, select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
 from mailer.domain.deliveries import DeliveryState
 from mailer.domain.suppression import SCOPE_ALL, SuppressionReason
 from mailer.store.ledger import close_for_reader
 from mailer.store.models import Newsletter, Subscriber, Suppression
+from mailer.store.once import insert_once
 
 
 def suppress(
@@ -25,17 +24,16 @@ def suppress(
     detail: str = "",
 ) -> bool:
     """Put an address on the list and end its open deliveries; return False if it stood there."""
-    insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else postgresql_insert
-    added = session.connection().execute(
-        insert(Suppression)
-        .values(
-            address_hash=hashed,
-            scope=scope,
-            reason=reason.value,
-            detail=detail[:500],
-            created_at=now,
-        )
-        .on_conflict_do_nothing()
+    added = insert_once(
+        session,
+        Suppression,
+        {
+            "address_hash": hashed,
+            "scope": scope,
+            "reason": reason.value,
+            "detail": detail[:500],
+            "created_at": now,
+        },
     )
     reader = session.scalar(select(Subscriber.id).where(Subscriber.address_hash == hashed))
     if reader is not None:
@@ -45,7 +43,7 @@ def suppress(
         close_for_reader(
             session, reader, DeliveryState.SUPPRESSED, now=now, newsletter_id=newsletter_id
         )
-    return added.rowcount > 0
+    return added
 
 
 def lift(session: Session, hashed: str, *, scope: str = SCOPE_ALL) -> bool:

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Integer, Text, bindparam, literal, select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
 from mailer.domain.consent import SubscriptionState
@@ -15,6 +13,7 @@ from mailer.domain.deliveries import DeliveryKind, DeliveryState, Lane
 from mailer.store.audience import is_suppressed
 from mailer.store.clock import Instant
 from mailer.store.models import Campaign, Subscriber, Subscription, delivery
+from mailer.store.once import insert_into
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +59,8 @@ def plan_chunk(
             ),
         )
     )
-    insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else postgresql_insert
     statement = (
-        insert(delivery)
+        insert_into(session, delivery)
         .from_select(
             [
                 "period", "campaign_id", "subscriber_id", "newsletter_id", "next_at",

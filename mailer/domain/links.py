@@ -1,0 +1,41 @@
+"""The links in a mail: where a reader confirms, leaves, chooses, reads in the browser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mailer.domain.tokens import Token, TokenKind, TokenSigner
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Builds signed links under the public address (no trailing slash)."""
+
+    public_url: str
+    signer: TokenSigner
+
+    def confirm(self, newsletter_id: int, subscriber_id: int, request: int) -> str:
+        """Where the reader confirms the `request`-th sign-up to this newsletter."""
+        return self._signed("c", TokenKind.CONFIRM, newsletter_id, subscriber_id, request)
+
+    def unsubscribe(self, newsletter_id: int, subscriber_id: int, campaign_id: int = 0) -> str:
+        """Where one click leaves every purpose of the newsletter (RFC 8058)."""
+        return self._signed("u", TokenKind.UNSUBSCRIBE, newsletter_id, subscriber_id, campaign_id)
+
+    def preferences(self, newsletter_id: int, subscriber_id: int, campaign_id: int = 0) -> str:
+        """Where the reader chooses single purposes."""
+        return self._signed("p", TokenKind.PREFERENCES, newsletter_id, subscriber_id, campaign_id)
+
+    def signup(self, newsletter: str) -> str:
+        """The sign-up page of a newsletter."""
+        return f"{self.public_url}/n/{newsletter}"
+
+    def archive(self, public_id: str) -> str:
+        """A campaign in the browser."""
+        return f"{self.public_url}/a/{public_id}"
+
+    def _signed(
+        self, path: str, kind: TokenKind, newsletter_id: int, subscriber_id: int, serial: int
+    ) -> str:
+        token = self.signer.sign(Token(kind, newsletter_id, subscriber_id, serial))
+        return f"{self.public_url}/{path}/{token}"

@@ -1,0 +1,125 @@
+"""Where a relay is and how to talk to it, parsed once from its URL."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from mailer.domain.errors import Refusal
+
+
+class BadRelay(Refusal):
+    """The relay's URL cannot be used; the message never holds the password."""
+
+
+class Security(StrEnum):
+    """How the connection is protected."""
+
+    NONE = "none"
+    STARTTLS = "starttls"
+    IMPLICIT = "implicit"
+
+
+class RelayKind(StrEnum):
+    """Whether a relay delivers later, or answers with the receiver's own reply."""
+
+    QUEUEING = "queueing"
+    DIRECT = "direct"
+
+
+@dataclass(frozen=True, slots=True)
+class RelayConfig:
+    """One relay as configured. `rate` is in messages per second, None: no limit."""
+
+    host: str
+    port: int
+    security: Security
+    user: str = ""
+    password: str = field(default="", repr=False)
+    connections: int = 50
+    rate: float | None = None
+    kind: RelayKind = RelayKind.QUEUEING
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+_DEFAULT_PORTS = {"smtp": 587, "smtps": 465}
+_OPTIONS = ("tls", "connections", "rate", "kind")
+
+
+def parse_relay_url(url: str) -> RelayConfig:
+    """Read `smtp://user:password@host:587?tls=required&connections=50`; raises BadRelay."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise BadRelay("The relay's URL cannot be read: write smtp://host:port.") from None
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        raise BadRelay("The relay's URL must look like smtp://host:587 or smtps://host:465.")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    for name in options:
+        if name not in _OPTIONS:
+            raise BadRelay(
+                f"The relay's URL has an unknown option “{name}”: use tls, "
+                "connections, rate or kind."
+            )
+    config = RelayConfig(
+        host=parts.hostname,
+        port=port or _DEFAULT_PORTS[parts.scheme],
+        security=_security(parts.scheme, options.get("tls", "required")),
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        connections=_connections(options.get("connections") or "50"),
+        rate=_rate(options.get("rate") or ""),
+        kind=_kind(options.get("kind") or "queueing"),
+    )
+    if config.user and config.security is Security.NONE and not _is_loopback(config.host):
+        raise BadRelay(
+            f"The relay {config} would be sent a password without TLS: use tls=required."
+        )
+    return config
+
+
+def _security(scheme: str, tls: str) -> Security:
+    if scheme == "smtps":
+        return Security.IMPLICIT
+    if tls not in ("required", "none"):
+        raise BadRelay(f"The relay's option tls is “{tls}”: write tls=required or tls=none.")
+    return Security.STARTTLS if tls == "required" else Security.NONE
+
+
+def _connections(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 1000:
+        raise BadRelay("The relay's option connections must be a number from 1 to 1000.")
+    return int(text)
+
+
+def _rate(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < 1e6:
+        raise BadRelay("The relay's option rate must be a number of messages per second.")
+    return rate
+
+
+def _kind(text: str) -> RelayKind:
+    try:
+        return RelayKind(text)
+    except ValueError:
+        raise BadRelay("The relay's option kind must be queueing or direct.") from None
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

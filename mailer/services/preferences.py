@@ -1,0 +1,164 @@
+"""Leaving and choosing: what a reader does with the links of a mail, or an operator for them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailer.services.notices import current_notice
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from mailer.domain.consent import ConsentState, SubscriptionState
+from mailer.domain.tokens import TokenKind, TokenSigner
+from mailer.store.consents import Evidence, ShownNotice, record
+from mailer.store.models import Newsletter, Notice, Purpose, Subscriber, Subscription
+from mailer.store.readers import lock_reader
+
+_STANDING = (SubscriptionState.ACTIVE.value, SubscriptionState.PENDING.value)
+
+
+@dataclass(frozen=True, slots=True)
+class LeavePage:
+    """What the leave page shows; it reads no profile."""
+
+    newsletter: Newsletter
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PurposeChoice:
+    """One box on the preference page."""
+
+    slug: str
+    label: str
+    kind: str
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """What the preference page shows."""
+
+    newsletter: Newsletter
+    email: str
+    name: str
+    locale: str
+    purposes: tuple[PurposeChoice, ...]
+    notice: Notice | None
+
+
+def open_leave(session: Session, signer: TokenSigner, text: str) -> LeavePage | None:
+    """Return what the link would end; changes nothing. None: not a link of ours.
+
+    A reader who has been erased since is one who has left.
+    """
+    token = signer.read(text, TokenKind.UNSUBSCRIBE)
+    newsletter = session.get(Newsletter, token.newsletter_id) if token else None
+    if token is None or newsletter is None:
+        return None
+    return LeavePage(newsletter, bool(_standing(session, token.subscriber_id, newsletter.id)))
+
+
+def leave(
+    session: Session, signer: TokenSigner, text: str, evidence: Evidence, *, now: datetime
+) -> LeavePage | None:
+    """Withdraw from every purpose of the newsletter; a second time changes nothing."""
+    token = signer.read(text, TokenKind.UNSUBSCRIBE)
+    if token is None:
+        return None
+    reader = lock_reader(session, token.subscriber_id)
+    if reader is not None:
+        withdraw(session, reader, evidence, newsletter_id=token.newsletter_id, now=now)
+    session.flush()
+    return open_leave(session, signer, text)
+
+
+def open_preferences(session: Session, signer: TokenSigner, text: str) -> Preferences | None:
+    """Return the reader's choices; changes nothing. None: not a link of ours, or erased."""
+    token = signer.read(text, TokenKind.PREFERENCES)
+    newsletter = session.get(Newsletter, token.newsletter_id) if token else None
+    reader = session.get(Subscriber, token.subscriber_id) if token else None
+    if newsletter is None or reader is None:
+        return None
+    locale = reader.locale or newsletter.locale
+    states = {
+        subscription.purpose_id: subscription.is_active
+        for subscription in _standing(session, reader.id, newsletter.id)
+    }
+    return Preferences(
+        newsletter=newsletter,
+        email=reader.email,
+        name=reader.name,
+        locale=locale,
+        purposes=tuple(
+            PurposeChoice(
+                purpose.slug,
+                purpose.label(locale, newsletter.locale),
+                purpose.kind,
+                states.get(purpose.id, False),
+            )
+            for purpose in newsletter.purposes
+        ),
+        notice=current_notice(session, newsletter, locale),
+    )
+
+
+def save_preferences(
+    session: Session,
+    signer: TokenSigner,
+    text: str,
+    *,
+    wanted: frozenset[str],
+    name: str,
+    locale: str,
+    evidence: Evidence,
+    now: datetime,
+) -> Preferences | None:
+    """Make the reader's consents exactly `wanted`; whoever holds the link holds the mailbox."""
+    token = signer.read(text, TokenKind.PREFERENCES)
+    newsletter = session.get(Newsletter, token.newsletter_id) if token else None
+    reader = lock_reader(session, token.subscriber_id) if token else None
+    if newsletter is None or reader is None:
+        return None
+    notice = current_notice(session, newsletter, locale or newsletter.locale)
+    shown = ShownNotice(notice) if notice else None
+    reader.name, reader.locale = name, locale
+    for purpose in newsletter.purposes:
+        state = ConsentState.GIVEN if purpose.slug in wanted else ConsentState.WITHDRAWN
+        record(session, reader, purpose, state, evidence, now=now, shown=shown)
+    session.flush()
+    return open_preferences(session, signer, text)
+
+
+def withdraw(
+    session: Session,
+    reader: Subscriber,
+    evidence: Evidence,
+    *,
+    now: datetime,
+    newsletter_id: int | None = None,
+    purpose_ids: Collection[int] | None = None,
+) -> int:
+    """Withdraw the reader (locked) from what is named, or from everything; return how many."""
+    return sum(
+        record(session, reader, subscription.purpose, ConsentState.WITHDRAWN, evidence, now=now)
+        is not None
+        for subscription in _standing(session, reader.id, newsletter_id)
+        if purpose_ids is None or subscription.purpose_id in purpose_ids
+    )
+
+
+def _standing(
+    session: Session, reader_id: int, newsletter_id: int | None
+) -> Iterable[Subscription]:
+    statement = (
+        select(Subscription)
+        .join(Purpose)
+        .where(Subscription.subscriber_id == reader_id, Subscription.state.in_(_STANDING))
+        .order_by(Purpose.newsletter_id, Purpose.position)
+    )
+    if newsletter_id is not None:
+        statement = statement.where(Subscription.newsletter_id == newsletter_id)
+    return session.scalars(statement).all()

@@ -1,0 +1,181 @@
+"""Compiling mails: from frozen content to a variant that any worker can fill.
+
+One renderer for preview, test, archive and send, so that the editor sees what the reader gets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from mailer.domain.links import Links
+from mailer.rendering import (
+    CompiledMessage,
+    ReaderValues,
+    StaticHeaders,
+    compile_message,
+    load_template,
+)
+from mailer.services.composing import MailIdentity
+from mailer.store.models import Campaign, Newsletter, Notice, Publisher, Purpose, Variant
+from mailer.store.once import insert_once
+
+_RIGHT_TO_LEFT = frozenset({"ar", "he", "fa", "ur", "ps", "sd", "ug", "yi", "dv"})
+
+
+class Renderer:
+    """Compiles campaigns and confirmations with the templates of one folder."""
+
+    def __init__(self, links: Links, identity: MailIdentity, own_templates: Path | None) -> None:
+        self._links = links
+        self._identity = identity
+        self._own_templates = own_templates
+
+    def message_id(self, delivery_id: int) -> str:
+        """Return the Message-ID of a delivery."""
+        return self._identity.message_id(delivery_id)
+
+    def campaign_message(self, session: Session, campaign: Campaign) -> CompiledMessage:
+        """Compile the campaign's frozen content; costs up to 200 ms, so once per variant."""
+        newsletter = campaign.newsletter
+        context = {
+            **_house(session, newsletter),
+            "campaign": {
+                "subject": campaign.subject,
+                "preheader": campaign.preheader,
+                "archive_url": self._links.archive(campaign.public_id),
+                "date": (campaign.started_at or campaign.created_at).isoformat(),
+                "timezone": newsletter.timezone,
+                "purpose_label": campaign.purpose.label(newsletter.locale, newsletter.locale),
+                "body_html": campaign.content.get("body_html", ""),
+            },
+            "articles": campaign.content.get("articles", []),
+        }
+        headers = _sender_headers(
+            newsletter,
+            list_id=f"{newsletter.slug}.{self._identity.domain}",
+            list_help_url=self._links.signup(newsletter.slug),
+            feedback_id=f"{campaign.id}:{newsletter.slug}:campaign:{self._identity.domain}"[:120],
+        )
+        return self._compile(campaign.template, context, headers)
+
+    def store_campaign_variant(self, session: Session, campaign: Campaign, *, now: datetime) -> int:
+        """Compile the campaign for its newsletter's locale, unless that is done; return the id."""
+        return _stored(
+            session,
+            f"campaign:{campaign.id}",
+            campaign.newsletter.locale,
+            lambda: self.campaign_message(session, campaign),
+            now,
+            campaign.id,
+        )
+
+    def store_confirmation_variant(
+        self,
+        session: Session,
+        newsletter: Newsletter,
+        purposes: Sequence[Purpose],
+        notice: Notice | None,
+        *,
+        now: datetime,
+    ) -> int:
+        """Compile the mail that asks to confirm, once for all who saw the same wording."""
+        locale = notice.locale if notice else newsletter.locale
+        context = {
+            **_house(session, newsletter, locale),
+            "purposes": [purpose.label(locale, newsletter.locale) for purpose in purposes],
+            "notice": notice.text if notice else "",
+        }
+        headers = _sender_headers(newsletter, auto_submitted=True)
+        described = json.dumps([context, repr(headers)], sort_keys=True).encode()
+        source = f"confirmation:{hashlib.sha256(described).hexdigest()}"
+        return _stored(
+            session, source, locale, lambda: self._compile("confirmation", context, headers), now
+        )
+
+    def sample_values(self, *, email: str, name: str = "", now: datetime) -> ReaderValues:
+        """Return the values of nobody: links that lead to the sign-up page, not to a reader."""
+        return ReaderValues(
+            email=email,
+            name=name,
+            unsubscribe_url=f"{self._links.public_url}/u/preview",
+            preferences_url=f"{self._links.public_url}/p/preview",
+            confirm_url=f"{self._links.public_url}/c/preview",
+            message_id=f"<preview@{self._identity.domain}>",
+            date=now,
+            delivery="preview",
+        )
+
+    def _compile(
+        self, template: str, context: Mapping[str, Any], headers: StaticHeaders
+    ) -> CompiledMessage:
+        return compile_message(
+            load_template(template, self._own_templates),
+            context,
+            headers,
+            nonce=secrets.token_hex(8),
+        )
+
+
+def _stored(
+    session: Session,
+    source: str,
+    key: str,
+    compile_it: Callable[[], CompiledMessage],
+    now: datetime,
+    campaign_id: int | None = None,
+) -> int:
+    """Return the id of the variant; compile it where nobody has. Two at once keep the first."""
+    found = select(Variant.id).where(Variant.source == source, Variant.key == key)
+    known = session.scalar(found)
+    if known is not None:
+        return known
+    values = {
+        "campaign_id": campaign_id,
+        "source": source,
+        "key": key,
+        "compiled": compile_it().to_json(),
+        "compiled_at": now,
+    }
+    insert_once(session, Variant, values)
+    return session.scalars(found).one()
+
+
+def _house(session: Session, newsletter: Newsletter, locale: str = "") -> dict[str, Any]:
+    """Return what every mail says of its sender."""
+    publisher = session.get(Publisher, 1)
+    locale = locale or newsletter.locale
+    return {
+        "publisher": {
+            "name": publisher.name if publisher else newsletter.name,
+            "address": publisher.address if publisher else "",
+            "contact": publisher.contact if publisher else "",
+        },
+        "newsletter": {
+            "name": newsletter.name,
+            "slug": newsletter.slug,
+            "locale": locale,
+            "dir": "rtl" if locale.split("-")[0] in _RIGHT_TO_LEFT else "ltr",
+            "postal_address": newsletter.postal_address,
+            "privacy_url": newsletter.privacy_url,
+            "terms_url": newsletter.terms_url,
+        },
+    }
+
+
+def _sender_headers(newsletter: Newsletter, **more: Any) -> StaticHeaders:
+    return StaticHeaders(
+        from_name=newsletter.from_name,
+        from_address=newsletter.from_address,
+        reply_to=newsletter.reply_to or None,
+        language=newsletter.locale,
+        **more,
+    )

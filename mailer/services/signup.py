@@ -1,0 +1,229 @@
+"""Signing up and confirming: from a form to a standing consent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from mailer.services.notices import current_notice, notice_by_hash
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from mailer.domain.addresses import EmailAddress
+from mailer.domain.consent import ConsentState, SubscriptionState
+from mailer.domain.deliveries import DeliveryKind, Lane
+from mailer.domain.retry import lifetime
+from mailer.domain.tokens import Token, TokenKind, TokenSigner
+from mailer.services.renderer import Renderer
+from mailer.store.consents import Evidence, ShownNotice, record, standing_notice
+from mailer.store.ledger import queue_mail
+from mailer.store.models import Newsletter, Purpose, Subscriber, Subscription, delivery
+from mailer.store.readers import ReaderDetails, find_or_add_reader, lock_reader
+from mailer.store.suppressions import standing
+
+CONFIRMATIONS_A_DAY = 3
+"""Per address and newsletter; a greylisted reader needs a second, a flood must not get a tenth."""
+
+CONFIRM_WITHIN = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Signup:
+    """One filled-in form."""
+
+    newsletter: Newsletter
+    address: EmailAddress
+    purposes: tuple[str, ...]
+    evidence: Evidence
+    notice_sha256: str | None
+    details: ReaderDetails = ReaderDetails()
+
+
+class SignupOutcome(StrEnum):
+    """What the form's page says next. RECEIVED tells nothing about the address."""
+
+    RECEIVED = "received"
+    NOTICE_CHANGED = "notice changed"
+    NO_PURPOSE = "no purpose"
+
+
+def request_signup(
+    session: Session, signup: Signup, *, renderer: Renderer, suppression_key: bytes, now: datetime
+) -> SignupOutcome:
+    """Record what was asked for under which wording, and queue the mail that asks to confirm."""
+    shown = _shown_notice(session, signup)
+    if shown is None:
+        return SignupOutcome.NOTICE_CHANGED
+    offered = {purpose["slug"] for purpose in shown.notice.purposes}
+    wanted = [
+        purpose
+        for purpose in signup.newsletter.purposes
+        if purpose.slug in signup.purposes and purpose.slug in offered
+    ]
+    if not wanted:
+        return SignupOutcome.NO_PURPOSE
+    reader = find_or_add_reader(session, signup.address, suppression_key, signup.details, now=now)
+    for purpose in wanted:
+        record(
+            session, reader, purpose, ConsentState.REQUESTED, signup.evidence, now=now, shown=shown
+        )
+    send_confirmation(session, reader, signup.newsletter, renderer=renderer, now=now)
+    return SignupOutcome.RECEIVED
+
+
+def send_confirmation(
+    session: Session,
+    reader: Subscriber,
+    newsletter: Newsletter,
+    *,
+    renderer: Renderer,
+    now: datetime,
+) -> int | None:
+    """Queue a confirmation for everything pending; None where nothing is, or where too many went."""
+    session.flush()
+    pending = _pending(session, reader.id, newsletter.id)
+    if not pending or standing(session, reader.address_hash, newsletter.slug):
+        return None
+    if _confirmations_since(session, reader.id, newsletter.id, now) >= CONFIRMATIONS_A_DAY:
+        return None
+    shown = standing_notice(session, reader.id, pending[0].purpose_id)
+    variant = renderer.store_confirmation_variant(
+        session,
+        newsletter,
+        [subscription.purpose for subscription in pending],
+        shown.notice if shown else None,
+        now=now,
+    )
+    return queue_mail(
+        session,
+        kind=DeliveryKind.CONFIRMATION,
+        newsletter_id=newsletter.id,
+        variant_id=variant,
+        provider=reader.provider,
+        subscriber_id=reader.id,
+        serial=max(subscription.request for subscription in pending),
+        now=now,
+        expires_at=now + lifetime(DeliveryKind.CONFIRMATION, Lane.TRANSACTIONAL),
+    )
+
+
+class ConfirmState(StrEnum):
+    """What a confirm link still does."""
+
+    OPEN = "open"
+    DONE = "done"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmPage:
+    """What the confirm page shows."""
+
+    newsletter: Newsletter
+    subscriber_id: int
+    purposes: tuple[str, ...]
+    state: ConfirmState
+
+
+def open_confirmation(
+    session: Session, signer: TokenSigner, text: str, *, now: datetime
+) -> ConfirmPage | None:
+    """Return what the link would confirm; changes nothing. None: not a link of ours."""
+    token = signer.read(text, TokenKind.CONFIRM)
+    newsletter = session.get(Newsletter, token.newsletter_id) if token else None
+    if token is None or newsletter is None or session.get(Subscriber, token.subscriber_id) is None:
+        return None
+    waiting = _confirmable(session, token, now)
+    if waiting:
+        return _page(newsletter, token, waiting, ConfirmState.OPEN)
+    active = _in_state(session, token.subscriber_id, newsletter.id, SubscriptionState.ACTIVE)
+    state = ConfirmState.DONE if active else ConfirmState.EXPIRED
+    return _page(newsletter, token, active, state)
+
+
+def confirm(
+    session: Session, signer: TokenSigner, text: str, evidence: Evidence, *, now: datetime
+) -> ConfirmPage | None:
+    """Turn the requests that the link was sent for into consent; a second press changes nothing."""
+    token = signer.read(text, TokenKind.CONFIRM)
+    reader = lock_reader(session, token.subscriber_id) if token else None
+    if token is None or reader is None:
+        return None
+    for subscription in _confirmable(session, token, now):
+        record(
+            session,
+            reader,
+            subscription.purpose,
+            ConsentState.GIVEN,
+            evidence,
+            now=now,
+            shown=standing_notice(session, reader.id, subscription.purpose_id),
+        )
+    session.flush()
+    return open_confirmation(session, signer, text, now=now)
+
+
+def _shown_notice(session: Session, signup: Signup) -> ShownNotice | None:
+    """Return the wording on the page; an absent hash means the current one, and says so."""
+    if signup.notice_sha256 is None:
+        notice = current_notice(session, signup.newsletter, signup.details.locale)
+        return ShownNotice(notice, assumed=True) if notice else None
+    notice = notice_by_hash(session, signup.newsletter, signup.notice_sha256)
+    return ShownNotice(notice) if notice else None
+
+
+def _page(
+    newsletter: Newsletter, token: Token, subscriptions: list[Subscription], state: ConfirmState
+) -> ConfirmPage:
+    labels = tuple(
+        subscription.purpose.label(newsletter.locale, newsletter.locale)
+        for subscription in subscriptions
+    )
+    return ConfirmPage(newsletter, token.subscriber_id, labels, state)
+
+
+def _confirmable(session: Session, token: Token, now: datetime) -> list[Subscription]:
+    """Return what is pending since a request no later than the link's, and not for too long."""
+    return [
+        subscription
+        for subscription in _pending(session, token.subscriber_id, token.newsletter_id)
+        if subscription.request <= token.serial and now - subscription.since < CONFIRM_WITHIN
+    ]
+
+
+def _pending(session: Session, reader_id: int, newsletter_id: int) -> list[Subscription]:
+    return _in_state(session, reader_id, newsletter_id, SubscriptionState.PENDING)
+
+
+def _in_state(
+    session: Session, reader_id: int, newsletter_id: int, state: SubscriptionState
+) -> list[Subscription]:
+    return list(
+        session.scalars(
+            select(Subscription)
+            .join(Purpose)
+            .where(
+                Subscription.subscriber_id == reader_id,
+                Subscription.newsletter_id == newsletter_id,
+                Subscription.state == state.value,
+            )
+            .order_by(Purpose.position)
+        )
+    )
+
+
+def _confirmations_since(
+    session: Session, reader_id: int, newsletter_id: int, now: datetime
+) -> int:
+    return (
+        session.scalar(
+            select(func.count()).where(
+                delivery.c.subscriber_id == reader_id,
+                delivery.c.newsletter_id == newsletter_id,
+                delivery.c.kind == DeliveryKind.CONFIRMATION.value,
+                delivery.c.created_at > now - timedelta(days=1),
+            )
+        )
+        or 0
+    )

@@ -1,0 +1,26 @@
+"""Let the database say "once": insert unless a unique key stands there already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from mailer.store.models import Base
+
+Insert = postgresql.Insert | sqlite.Insert
+
+
+def insert_into(session: Session, table: type[Base] | Table) -> Insert:
+    """Return the INSERT of this database's dialect, for its ON CONFLICT."""
+    if session.get_bind().dialect.name == "sqlite":
+        return sqlite.insert(table)
+    return postgresql.insert(table)
+
+
+def insert_once(session: Session, table: type[Base] | Table, values: dict[str, Any]) -> bool:
+    """Insert the row; return False where one with the same key stands already."""
+    statement = insert_into(session, table).values(values).on_conflict_do_nothing()
+    return session.connection().execute(statement).rowcount > 0

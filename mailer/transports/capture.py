@@ -1,0 +1,157 @@
+"""The built-in inbox: a real SMTP listener that keeps every mail in a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from mailer.domain.errors import Refusal
+
+_LARGEST = 30 * 1024 * 1024
+_ADDRESS_FILE = "address"
+
+
+class NoInbox(Refusal):
+    """The listener of the built-in inbox is not running."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtMail:
+    """One mail in the inbox."""
+
+    id: str
+    sender: str
+    to: str
+    subject: str
+    date: datetime | None
+    raw: bytes
+    message: EmailMessage
+
+    def part(self, subtype: str) -> str:
+        """Return the decoded text of the part `text/<subtype>`, or nothing."""
+        for part in self.message.walk():
+            if part.get_content_type() == f"text/{subtype}":
+                return str(part.get_content())
+        return ""
+
+
+class Mailbox:
+    """A folder of mails, one file each; newest first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, raw: bytes) -> str:
+        """Keep the mail; when this returns it is on the disk."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        mail_id = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
+        temporary = self.folder / f".{mail_id}.part"
+        with temporary.open("wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(self.folder / f"{mail_id}.eml")
+        return mail_id
+
+    def ids(self) -> list[str]:
+        """Return the names of all mails, newest first."""
+        return sorted((path.stem for path in self.folder.glob("*.eml")), reverse=True)
+
+    def get(self, mail_id: str) -> CaughtMail | None:
+        """Return one mail, or None where there is none of that name."""
+        if mail_id not in self.ids():  # a name from outside never becomes a path
+            return None
+        raw = (self.folder / f"{mail_id}.eml").read_bytes()
+        message = message_from_bytes(raw, policy=default)
+        assert isinstance(message, EmailMessage)
+        date = message["Date"].datetime if message["Date"] else None
+        return CaughtMail(
+            id=mail_id,
+            sender=str(message["From"] or ""),
+            to=str(message["To"] or ""),
+            subject=str(message["Subject"] or ""),
+            date=date,
+            raw=raw,
+            message=message,
+        )
+
+    def latest(self, limit: int) -> list[CaughtMail]:
+        """Return the newest mails."""
+        found = (self.get(mail_id) for mail_id in self.ids()[:limit])
+        return [mail for mail in found if mail is not None]
+
+    def clear(self) -> int:
+        """Delete all mails; return how many there were."""
+        ids = self.ids()
+        for mail_id in ids:
+            (self.folder / f"{mail_id}.eml").unlink(missing_ok=True)
+        return len(ids)
+
+
+class CaptureListener:
+    """Listens on a free loopback port and says in the folder which one it is."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Begin to listen on the running loop."""
+        self._server = await asyncio.get_running_loop().create_server(
+            self._protocol(), host="127.0.0.1", port=0
+        )
+        host, port = self._server.sockets[0].getsockname()[:2]
+        self._mailbox.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self._mailbox.folder / f".{_ADDRESS_FILE}"
+        temporary.write_text(f"{host}:{port}", "utf-8")
+        temporary.rename(self._mailbox.folder / _ADDRESS_FILE)
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._server is not None:
+            (self._mailbox.folder / _ADDRESS_FILE).unlink(missing_ok=True)
+            self._server.close()
+
+    def _protocol(self) -> Callable[[], SMTP]:
+        handler = _Handler(self._mailbox)
+        loop = asyncio.get_running_loop()
+        return lambda: SMTP(
+            handler,
+            hostname="inbox.invalid",
+            enable_SMTPUTF8=True,
+            data_size_limit=_LARGEST,
+            loop=loop,
+        )
+
+
+class _Handler:
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
+        content = envelope.original_content or b""
+        mail_id = await asyncio.to_thread(self._mailbox.save, content)
+        return f"250 2.0.0 Ok: queued as {mail_id.rpartition('-')[2]}"
+
+
+def capture_address(folder: Path) -> tuple[str, int]:
+    """Return where the inbox listens; raises NoInbox with what to do."""
+    try:
+        host, _, port = (folder / _ADDRESS_FILE).read_text("utf-8").partition(":")
+        return host, int(port)
+    except (OSError, ValueError):
+        raise NoInbox(
+            "The built-in inbox is not running: start `mailer web` or `mailer up`, "
+            "or set MAILER_SMTP_URL to a relay."
+        ) from None

@@ -1,0 +1,80 @@
+"""A relay in memory: the only double in the tests, scripted per recipient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mailer.domain.replies import Reply
+from mailer.transports.base import (
+    Accepted,
+    ConnectFailed,
+    Envelope,
+    HandedOver,
+    Lost,
+    Offered,
+    Ready,
+    Refused,
+    Unknown,
+)
+
+Script = Refused | Lost | Unknown
+
+
+@dataclass
+class MemoryTransport:
+    """Takes every message, except where the script says otherwise (once per entry)."""
+
+    script: Mapping[str, list[Script]] = field(default_factory=dict)
+    refuses_connections: ConnectFailed | None = None
+    accepted: list[tuple[Envelope, bytes]] = field(default_factory=list)
+    name: str = "memory"
+
+    async def connect(self) -> MemoryConnection:
+        """Open a connection."""
+        if self.refuses_connections is not None:
+            raise self.refuses_connections
+        return MemoryConnection(self)
+
+
+class MemoryConnection:
+    """One conversation with the relay in memory."""
+
+    def __init__(self, transport: MemoryTransport) -> None:
+        self._transport = transport
+        self._offered: Envelope | None = None
+        self.alive = True
+
+    async def offer(self, envelope: Envelope) -> Offered:
+        """Be ready, or do as the script says where that comes before the content."""
+        self._offered = envelope
+        waiting = self._transport.script.get(envelope.recipient, [])
+        if waiting and not self._comes_after_content(waiting[0]):
+            outcome = waiting.pop(0)
+            assert not isinstance(outcome, Unknown)
+            self.alive = isinstance(outcome, Refused)
+            return outcome
+        return Ready()
+
+    async def hand_over(self, content: bytes, *, deadline: float) -> HandedOver:
+        """Take the message, or do as the script says."""
+        assert self._offered is not None, "nothing was offered"
+        waiting = self._transport.script.get(self._offered.recipient, [])
+        if waiting:
+            outcome = waiting.pop(0)
+            self.alive = isinstance(outcome, Refused)
+            return outcome
+        self._transport.accepted.append((self._offered, content))
+        return Accepted(Reply(250, "2.0.0", "queued as MEMORY"), "MEMORY")
+
+    async def abandon(self) -> None:
+        """Hang up."""
+        self.alive = False
+
+    async def close(self) -> None:
+        """Hang up politely."""
+        self.alive = False
+
+    @staticmethod
+    def _comes_after_content(outcome: Script) -> bool:
+        return isinstance(outcome, Unknown) or outcome.stage in ("data", "dot")

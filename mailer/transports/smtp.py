@@ -1,0 +1,308 @@
+"""SMTP to a relay (RFC 5321), by hand: the gate must stand between 354 and the first byte.
+
+Extensions are used when announced and never assumed: PIPELINING (RFC 2920), SIZE (RFC 1870),
+8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), STARTTLS (RFC 3207), AUTH PLAIN and LOGIN (RFC 4954).
+TLS is verified and fails closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import re
+import ssl
+import time
+from dataclasses import dataclass
+
+from mailer.domain.relays import RelayConfig, Security
+from mailer.domain.replies import Reply, Stage
+from mailer.transports.base import (
+    Accepted,
+    ConnectFailed,
+    Envelope,
+    HandedOver,
+    Lost,
+    Offered,
+    Ready,
+    Refused,
+    Unknown,
+)
+from mailer.transports.wire import Wire, WireBroken
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait, in seconds; replies as RFC 5321 §4.5.3.2 advises at least."""
+
+    connect: float = 30.0
+    greeting: float = 300.0
+    command: float = 300.0
+    data: float = 120.0
+    body: float = 180.0
+    dot: float = 600.0
+    quit: float = 2.0
+
+
+_QUEUE_IDS = re.compile(
+    r"queued as ([\w-]+)|\bid=([\w-]+)|^ok:?\s+([\w.-]{6,})|([\w-]{6,}) message accepted", re.I
+)
+
+
+class SmtpTransport:
+    """One relay that we submit to."""
+
+    def __init__(
+        self,
+        config: RelayConfig,
+        *,
+        hello: str,
+        tls: ssl.SSLContext | None = None,
+        patience: Patience = Patience(),
+    ) -> None:
+        self._config = config
+        self._hello = hello
+        self._tls = tls or ssl.create_default_context()
+        self._patience = patience
+
+    @property
+    def name(self) -> str:
+        """The relay's host and port."""
+        return str(self._config)
+
+    async def connect(self) -> SmtpConnection:
+        """Open a connection, secure it, and log in; raises ConnectFailed."""
+        wire = await self._open()
+        connection = SmtpConnection(wire, self._patience)
+        try:
+            greeting = await wire.read_reply(timeout=self._patience.greeting)
+            _require(greeting, 220, Stage.CONNECT)
+            await connection.hello(self._hello)
+            if self._config.security is Security.STARTTLS:
+                await self._secure(wire, connection)
+            if self._config.user:
+                await connection.log_in(self._config.user, self._config.password)
+        except ConnectFailed:
+            wire.abort("not used")
+            raise
+        except (WireBroken, OSError, TimeoutError) as error:
+            wire.abort("not used")
+            raise ConnectFailed(Stage.CONNECT, str(error) or "no answer") from None
+        return connection
+
+    async def _open(self) -> Wire:
+        implicit = self._config.security is Security.IMPLICIT
+        try:
+            async with asyncio.timeout(self._patience.connect):
+                _, wire = await asyncio.get_running_loop().create_connection(
+                    Wire,
+                    self._config.host,
+                    self._config.port,
+                    ssl=self._tls if implicit else None,
+                    server_hostname=self._config.host if implicit else None,
+                )
+        except TimeoutError:
+            raise ConnectFailed(Stage.CONNECT, "no connection in time") from None
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ConnectFailed(Stage.CONNECT, f"no connection: {reason}") from None
+        return wire
+
+    async def _secure(self, wire: Wire, connection: SmtpConnection) -> None:
+        if "STARTTLS" not in connection.features:
+            raise ConnectFailed(
+                Stage.CONNECT, "the relay offers no STARTTLS, and tls=required forbids going on"
+            )
+        reply = await connection.command("STARTTLS")
+        _require(reply, 220, Stage.CONNECT)
+        await wire.start_tls(self._tls, self._config.host, timeout=self._patience.connect)
+        await connection.hello(self._hello)
+
+
+class SmtpConnection:
+    """One conversation: many messages, one after the other."""
+
+    def __init__(self, wire: Wire, patience: Patience) -> None:
+        self._wire = wire
+        self._patience = patience
+        self.features: dict[str, str] = {}
+        """What the relay announced: keyword → parameters."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether another message may be offered."""
+        return not self._wire.broken
+
+    async def hello(self, name: str) -> None:
+        """Introduce ourselves and learn what the relay can do."""
+        reply = await self.command(f"EHLO {name}")
+        if reply.code == 250:
+            lines = reply.text.splitlines()[1:]
+            self.features = {
+                keyword.upper(): rest
+                for keyword, _, rest in (line.partition(" ") for line in lines)
+            }
+            return
+        _require(await self.command(f"HELO {name}"), 250, Stage.CONNECT)
+        self.features = {}
+
+    async def log_in(self, user: str, password: str) -> None:
+        """Authenticate by PLAIN or LOGIN; raises ConnectFailed at stage AUTH."""
+        mechanisms = self.features.get("AUTH", "").upper().split()
+        if "PLAIN" in mechanisms:
+            secret = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+            reply = await self.command(f"AUTH PLAIN {secret}")
+        elif "LOGIN" in mechanisms:
+            reply = await self.command("AUTH LOGIN")
+            for part in (user, password):
+                if reply.code == 334:
+                    reply = await self.command(base64.b64encode(part.encode()).decode())
+        else:
+            raise ConnectFailed(Stage.AUTH, "the relay offers neither AUTH PLAIN nor AUTH LOGIN")
+        _require(reply, 235, Stage.AUTH)
+
+    async def command(self, line: str) -> Reply:
+        """Send one command and return its reply."""
+        await self._wire.write(line.encode() + b"\r\n", timeout=self._patience.command)
+        return await self._wire.read_reply(timeout=self._patience.command)
+
+    async def offer(self, envelope: Envelope) -> Offered:
+        """Send MAIL, RCPT, DATA: in one write where the relay announced PIPELINING."""
+        unfit = self._unfit(envelope)
+        if unfit is not None:
+            return Refused(Stage.MAIL, unfit)
+        stages = (
+            (Stage.MAIL, self._mail(envelope), self._patience.command),
+            (Stage.RCPT, f"RCPT TO:<{envelope.recipient}>", self._patience.command),
+            (Stage.DATA, "DATA", self._patience.data),
+        )
+        stage = Stage.MAIL
+        pipelined = "PIPELINING" in self.features
+        try:
+            if pipelined:
+                lines = "".join(f"{line}\r\n" for _, line, _ in stages)
+                await self._wire.write(lines.encode(), timeout=self._patience.command)
+            refused: Refused | None = None
+            reply = Reply(0, "", "")
+            for stage, line, patience in stages:
+                if not pipelined:
+                    await self._wire.write(f"{line}\r\n".encode(), timeout=patience)
+                reply = await self._wire.read_reply(timeout=patience)
+                if refused is None and not _is_yes(stage, reply):
+                    refused = Refused(stage, reply)
+                    if not pipelined:
+                        break
+        except WireBroken as error:
+            return Lost(stage, str(error))
+        if refused is None:
+            return Ready()
+        await self._start_over(refused, accepts_data=reply.code == 354)
+        return refused
+
+    async def hand_over(self, content: bytes, *, deadline: float) -> HandedOver:
+        """Send the content, check the deadline, send the final dot, and wait for the verdict."""
+        try:
+            await self._wire.write(stuffed(content), timeout=self._patience.body)
+        except WireBroken as error:
+            return Lost(Stage.DATA, str(error))
+        if time.monotonic() > deadline:
+            self._wire.abort("too late to finish this message")
+            return Lost(Stage.DATA, "the deadline passed before the final dot")
+        if self._wire.broken:
+            return Lost(Stage.DATA, "connection lost before the final dot")
+        try:
+            await self._wire.write(b".\r\n", timeout=self._patience.dot)
+            reply = await self._wire.read_reply(timeout=self._patience.dot)
+        except WireBroken as error:
+            return Unknown(str(error))
+        if 200 <= reply.code < 300:
+            return Accepted(reply, relay_queue_id(reply))
+        if reply.code == 421:
+            self._wire.abort("the relay ended the session")
+        if 400 <= reply.code < 600:
+            return Refused(Stage.DOT, reply)
+        self._wire.abort("the relay's reply to the content makes no sense")
+        return Unknown(f"the relay answered the content with {reply}")
+
+    async def abandon(self) -> None:
+        """Hang up after 354: nothing was accepted, for no dot was sent."""
+        self._wire.abort("the gate stayed closed")
+
+    async def close(self) -> None:
+        """Say QUIT and close."""
+        if self._wire.broken:
+            return
+        with contextlib.suppress(WireBroken):
+            await self._wire.write(b"QUIT\r\n", timeout=self._patience.quit)
+            await self._wire.read_reply(timeout=self._patience.quit)
+        self._wire.close()
+
+    def _mail(self, envelope: Envelope) -> str:
+        line = f"MAIL FROM:<{envelope.sender}>"
+        if "SIZE" in self.features:
+            line += f" SIZE={envelope.size}"
+        if "8BITMIME" in self.features:
+            line += " BODY=8BITMIME"
+        if envelope.smtputf8:
+            line += " SMTPUTF8"
+        return line
+
+    def _unfit(self, envelope: Envelope) -> Reply | None:
+        """Say in the relay's stead what it would have to say (RFC 6531 §3.2, RFC 1870 §4)."""
+        for address in (envelope.sender, envelope.recipient):
+            if any(ord(character) < 33 or character in "<>\x7f" for character in address):
+                return Reply(553, "5.1.3", "the address cannot stand in a command")
+        if envelope.smtputf8 and "SMTPUTF8" not in self.features:
+            return Reply(550, "5.6.7", "the relay takes no internationalised addresses")
+        limit = self.features.get("SIZE", "").strip()
+        if limit.isdigit() and 0 < int(limit) < envelope.size:
+            return Reply(552, "5.3.4", f"the message is larger than the relay takes ({limit})")
+        return None
+
+    async def _start_over(self, refused: Refused, *, accepts_data: bool) -> None:
+        """Make the connection ready for the next message, or give it up."""
+        if refused.reply.code == 421:
+            self._wire.abort("the relay ended the session")
+        elif accepts_data:
+            # Pipelined DATA was taken with no recipient (RFC 2920 §3.1): only hanging up is safe.
+            self._wire.abort("the relay waits for content without a recipient")
+        else:
+            try:
+                reply = await self.command("RSET")
+            except WireBroken:
+                return
+            if reply.code != 250:
+                self._wire.abort("the relay does not start over")
+
+
+def stuffed(content: bytes) -> bytes:
+    """Return the content with its dots doubled where a line begins with one (RFC 5321 §4.5.2).
+
+    A line begins after CRLF only: a bare CR or LF, which receivers read in different ways, is
+    made CRLF first, so that no part of a message can end it (SMTP smuggling).
+    """
+    if _BARE.search(content):
+        content = _BARE.sub(b"\r\n", content)
+    if not content.endswith(b"\r\n"):
+        content += b"\r\n"
+    if content.startswith(b"."):
+        content = b"." + content
+    return content.replace(b"\r\n.", b"\r\n..")
+
+
+_BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+
+
+def relay_queue_id(reply: Reply) -> str | None:
+    """Return the relay's own name for the message, if its 250 has one in a known form."""
+    found = _QUEUE_IDS.search(reply.text)
+    return next((group for group in found.groups() if group), None) if found else None
+
+
+def _is_yes(stage: Stage, reply: Reply) -> bool:
+    return reply.code == 354 if stage is Stage.DATA else 200 <= reply.code < 300
+
+
+def _require(reply: Reply, code: int, stage: Stage) -> None:
+    if reply.code != code:
+        raise ConnectFailed(stage, str(reply))

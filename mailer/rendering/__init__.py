@@ -1,0 +1,24 @@
+"""From templates and frozen content to bytes.
+
+`compile_message` renders and inlines once per variant and leaves slots where a reader's own values
+go; `CompiledMessage.personalise` fills them in microseconds. Preview, test, archive and send all
+read from the same compiled form.
+"""
+
+from mailer.rendering.compile import compile_message
+from mailer.rendering.environment import MessageTemplate, TemplateRefused, load_template
+from mailer.rendering.headers import HeaderRefused, ReaderValues, StaticHeaders
+from mailer.rendering.html import sanitise_operator_html
+from mailer.rendering.message import CompiledMessage
+
+__all__ = [
+    "CompiledMessage",
+    "HeaderRefused",
+    "MessageTemplate",
+    "ReaderValues",
+    "StaticHeaders",
+    "TemplateRefused",
+    "compile_message",
+    "load_template",
+    "sanitise_operator_html",
+]

@@ -1,0 +1,138 @@
+"""The sandbox in which templates run, and the folder they come from."""
+
+from __future__ import annotations
+
+import textwrap
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from babel.dates import format_date
+from jinja2 import (
+    ChoiceLoader,
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateError,
+    TemplateNotFound,
+    TemplateSyntaxError,
+)
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
+
+from mailer.domain.errors import Refusal
+from mailer.domain.schedule import zone
+from mailer.rendering.slots import Slot, SlotMisused
+
+_LONGEST_OUTPUT = 2_000_000
+PARTS = ("subject.txt", "preheader.txt", "body.html", "body.txt")
+
+
+class TemplateRefused(Refusal):
+    """A template cannot be rendered; the message names the file and the line."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageTemplate:
+    """One mail's folder of templates: subject, preheader, HTML body, text body."""
+
+    name: str
+    environment: ImmutableSandboxedEnvironment
+
+    def render(self, part: str, context: Mapping[str, Any]) -> str:
+        """Render one of `PARTS`; raises TemplateRefused with file and line."""
+        file = f"{self.name}/{part}"
+        try:
+            pieces, length = [], 0
+            for piece in self.environment.get_template(file).generate(context):
+                length += len(piece)
+                if length > _LONGEST_OUTPUT:
+                    raise TemplateRefused(
+                        f"Template {file} writes more than {_LONGEST_OUTPUT} characters: "
+                        "shorten its loops."
+                    )
+                pieces.append(piece)
+            return "".join(pieces)
+        except TemplateNotFound as error:
+            raise TemplateRefused(f"Template {error} is missing: add the file.") from None
+        except TemplateSyntaxError as error:
+            raise TemplateRefused(
+                f"Template {error.name or file}, line {error.lineno}: {error.message}."
+            ) from None
+        except (TemplateError, SlotMisused, TypeError, ValueError, OverflowError) as error:
+            _refuse(file, error)
+
+
+def load_template(name: str, own_folder: Path | None = None) -> MessageTemplate:
+    """Return the named mail, from the operator's own folder if it is there, else from ours."""
+    folders = [folder for folder in (own_folder, built_in_folder()) if folder is not None]
+    known = sorted(
+        {
+            path.name
+            for folder in folders
+            if folder.is_dir()
+            for path in folder.iterdir()
+            if path.is_dir() and not path.name.startswith("_")
+        }
+    )
+    if name not in known:
+        raise TemplateRefused(f"There is no template “{name}”: there are {', '.join(known)}.")
+    return MessageTemplate(name, _environment(folders))
+
+
+def built_in_folder() -> Path:
+    """Return where the project's own mails are: in the package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "templates" / "email"
+    return installed if installed.is_dir() else package.parent / "templates" / "email"
+
+
+def _environment(folders: list[Path]) -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
+        autoescape=lambda name: bool(name and name.endswith(".html")),
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
+    environment.filters["long_date"] = _long_date
+    environment.filters["wrapped"] = _wrapped
+    return environment
+
+
+def _finalize(value: object) -> object:
+    """Let a slot stand for itself; everywhere else its text is not to be had."""
+    return Markup(value.sentinel) if isinstance(value, Slot) else value
+
+
+def _long_date(text: str, locale: str, timezone: str) -> str:
+    """Write an ISO time as a date of the newsletter's zone, in the locale's words."""
+    moment = datetime.fromisoformat(text).astimezone(zone(timezone))
+    return str(format_date(moment, "long", locale=locale.replace("-", "_")))
+
+
+def _wrapped(text: str, width: int = 72, indent: str = "") -> str:
+    """Break plain text into lines; links are never broken."""
+    return textwrap.fill(
+        text,
+        width=width,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _refuse(file: str, error: Exception) -> NoReturn:
+    frames = traceback.extract_tb(error.__traceback__)
+    templates = [frame for frame in frames if frame.filename.endswith((".html", ".txt"))]
+    line = f", line {templates[-1].lineno}" if templates else ""
+    where = Path(templates[-1].filename).name if templates else Path(file).name
+    raise TemplateRefused(
+        f"Template {file.split('/')[0]}/{where}{line}: {error}. Mend the template."
+    ) from None

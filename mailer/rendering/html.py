@@ -1,0 +1,85 @@
+"""HTML of mails: inlining, where slots may stand, and what an operator's own HTML may hold."""
+
+from __future__ import annotations
+
+import html
+import logging
+import re
+
+import nh3
+from inscriptis import get_text
+from inscriptis.css_profiles import CSS_PROFILES
+from inscriptis.model.config import ParserConfig
+from premailer import Premailer
+
+from mailer.rendering.slots import SlotMisused, Slots
+
+_SLOT_ATTRIBUTES = frozenset({"href", "alt", "title", "content", "value"})
+_ATTRIBUTE = re.compile(r"""([\w:-]+)\s*=\s*(?:"[^"]*|'[^']*)$""")
+
+_TAGS = {
+    "a", "abbr", "b", "blockquote", "br", "code", "div", "em", "figcaption", "figure", "h2", "h3",
+    "h4", "hr", "i", "img", "li", "ol", "p", "pre", "s", "small", "span", "strong", "sub", "sup",
+    "table", "tbody", "td", "th", "thead", "tr", "u", "ul",
+}  # fmt: skip
+_ATTRIBUTES = {
+    "a": {"href", "title"},
+    "img": {"src", "alt", "title", "width", "height"},
+    "td": {"colspan", "rowspan"},
+    "th": {"colspan", "rowspan", "scope"},
+    "*": {"lang", "dir"},
+}
+
+
+def inlined(source: str) -> str:
+    """Move styles into the elements, once per variant; what a media query needs stays in head."""
+    return str(
+        Premailer(
+            source,
+            keep_style_tags=True,
+            strip_important=False,
+            disable_validation=True,
+            allow_network=False,
+            remove_classes=False,
+            cssutils_logging_level=logging.CRITICAL,
+        ).transform()
+    )
+
+
+def refuse_misplaced(source: str, slots: Slots) -> None:
+    """Raise SlotMisused where a reader's value stands in a tag, a class, a style or a script."""
+    before = ""
+    for text, name in slots.split(source):
+        before += text
+        if name is None:
+            return
+        tag = before.rfind("<")
+        if tag > before.rfind(">"):
+            attribute = _ATTRIBUTE.search(before[tag:])
+            if attribute is None or attribute.group(1).lower() not in _SLOT_ATTRIBUTES:
+                raise SlotMisused(f"“{name}” stands inside a tag where it could change the page")
+        for element in ("style", "script"):
+            if before.rfind(f"<{element}") > before.rfind(f"</{element}"):
+                raise SlotMisused(f"“{name}” stands in <{element}>")
+
+
+def plain_text(source: str) -> str:
+    """Return an operator's HTML as text that a person would read, links in brackets."""
+    config = ParserConfig(display_links=True, css=CSS_PROFILES["strict"])
+    return get_text(f"<div>{sanitise_operator_html(source)}</div>", config).strip()
+
+
+def escape(value: str) -> str:
+    """Return the value as it may stand in text and in quoted attributes."""
+    return html.escape(value, quote=True)
+
+
+def sanitise_operator_html(source: str) -> str:
+    """Return the allowed part of an operator's HTML: text, links, images, tables; no script."""
+    return nh3.clean(
+        source,
+        tags=_TAGS,
+        attributes=_ATTRIBUTES,
+        url_schemes={"http", "https", "mailto"},
+        link_rel=None,
+    )

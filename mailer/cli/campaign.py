@@ -1,0 +1,214 @@
+"""`mailer campaign`: making campaigns and looking at them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import select
+
+from mailer.cli import campaign_course
+from mailer.cli.console import (
+    AsJson,
+    answer,
+    answer_fields,
+    answer_rows,
+    example,
+    print_json,
+    read_text,
+)
+from mailer.cli.opening import open_installation
+from mailer.cli.when import parse_when
+from mailer.domain.addresses import parse_address
+from mailer.domain.deliveries import DeliveryState, Lane
+from mailer.domain.errors import Refusal
+from mailer.services.articles import find_article
+from mailer.services.campaigns import create_campaign, deliveries, preview, report, send_test
+from mailer.services.lookup import find_campaign, find_newsletter
+from mailer.store.models import Campaign
+
+app = typer.Typer()
+app.add_typer(campaign_course.app)
+
+CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
+NewsletterName = Annotated[str, typer.Argument(metavar="NEWSLETTER", help="Short name or id.")]
+
+_LANES = {"regular": Lane.REGULAR, "breaking": Lane.BREAKING}
+
+
+class UnknownChoice(Refusal):
+    """A word that is none of the words there are."""
+
+
+@app.command(
+    epilog=example(
+        'mailer campaign create weekly --purpose updates --subject "This week" '
+        "--article 3 --article 5",
+        'mailer campaign create weekly --purpose updates --subject "A letter" --html letter.html',
+    )
+)
+def create(
+    newsletter_name: NewsletterName,
+    purpose: Annotated[str, typer.Option(help="Which consent it is for.")],
+    subject: Annotated[str, typer.Option(help="The subject line.")],
+    preheader: Annotated[str, typer.Option(help="What inboxes show after the subject.")] = "",
+    article: Annotated[
+        list[str] | None, typer.Option(help="An article's id; repeatable, in the mail's order.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="A file with the body, else articles.")] = None,
+    template: Annotated[str | None, typer.Option(help="A template of your own.")] = None,
+    lane: Annotated[str, typer.Option(help="regular, or breaking: goes first.")] = "regular",
+    expires: Annotated[str | None, typer.Option(help="Not sent any more after this time.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Freeze a content into a draft; nothing is sent before `mailer campaign send`."""
+    if html is not None and article:
+        raise typer.BadParameter("Give --article or --html, not both.")
+    if html is None and not article and template is None:
+        raise typer.BadParameter("Give --article ID, --html FILE or --template NAME.")
+    if lane not in _LANES:
+        raise typer.BadParameter(f"--lane is “{lane}”: choose {' or '.join(_LANES)}.")
+    body = read_text(html) if html else None
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        newsletter = find_newsletter(session, newsletter_name)
+        now = parts.now()
+        campaign = create_campaign(
+            session,
+            newsletter,
+            purpose=purpose,
+            subject=subject,
+            preheader=preheader,
+            article_ids=[find_article(session, given).id for given in article or ()],
+            html=body,
+            template=template,
+            lane=_LANES[lane],
+            expires_at=parse_when(expires, newsletter.timezone, now=now) if expires else None,
+            now=now,
+        )
+        session.flush()
+        preview(session, campaign, parts.renderer)
+        fields = report(session, campaign)
+    answer(
+        as_json,
+        fields,
+        f"Made campaign {fields['campaign_id']} as a draft. Look at it with `mailer campaign "
+        f"preview {fields['campaign_id']}`, send it with `mailer campaign send "
+        f"{fields['campaign_id']}`.",
+    )
+
+
+@app.command("list", epilog=example("mailer campaign list weekly"))
+def list_all(
+    newsletter_name: Annotated[
+        str | None, typer.Argument(metavar="NEWSLETTER", help="Short name or id; else all.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List campaigns, newest first."""
+    parts = open_installation()
+    statement = select(Campaign).order_by(Campaign.id.desc())
+    with parts.sessions.begin() as session:
+        if newsletter_name:
+            newsletter = find_newsletter(session, newsletter_name)
+            statement = statement.where(Campaign.newsletter_id == newsletter.id)
+        rows = [report(session, campaign) for campaign in session.scalars(statement)]
+    answer_rows(
+        as_json,
+        rows,
+        ("campaign_id", "newsletter", "purpose", "subject", "state", "audience", "counts"),
+        empty="No campaign yet: `mailer campaign create` or `mailer digest run`.",
+    )
+
+
+def _show(campaign_id: CampaignId, as_json: AsJson = False) -> None:
+    """Show a campaign's state and the number of its deliveries in every state."""
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        fields = report(session, find_campaign(session, campaign_id))
+    answer_fields(as_json, fields)
+
+
+app.command("show", epilog=example("mailer campaign show 7"))(_show)
+app.command("report", epilog=example("mailer campaign report 7 --json"))(_show)
+
+
+@app.command("preview", epilog=example("mailer campaign preview 7 --html > preview.html"))
+def show_preview(
+    campaign_id: CampaignId,
+    as_email: Annotated[
+        str | None, typer.Option("--as", help="As this reader sees it; else a sample reader.")
+    ] = None,
+    html: Annotated[bool, typer.Option("--html", help="The HTML part.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="The text part (the default).")] = False,
+    eml: Annotated[bool, typer.Option("--eml", help="The whole mail as it goes out.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a reader will see, made by the very renderer that sends."""
+    if html + text + eml > 1:
+        raise typer.BadParameter("Choose one of --html, --text and --eml.")
+    address = parse_address(as_email) if as_email else None
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        campaign = find_campaign(session, campaign_id)
+        seen = preview(session, campaign, parts.renderer, email=str(address) if address else None)
+    if as_json:
+        print_json({"subject": seen.subject, "html": seen.html, "text": seen.text})
+    elif eml:
+        sys.stdout.buffer.write(seen.eml)
+    elif html:
+        typer.echo(seen.html)
+    else:
+        typer.echo(f"Subject: {seen.subject}\n\n{seen.text}")
+
+
+@app.command("test", epilog=example("mailer campaign test 7 --to editor@example.org"))
+def send_a_test(
+    campaign_id: CampaignId,
+    to: Annotated[str, typer.Option(help="Who gets it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Send the mail as it is now to one address, whatever the campaign's state."""
+    address = parse_address(to)
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        campaign = find_campaign(session, campaign_id)
+        delivery_id = send_test(session, campaign, parts.renderer, address, parts.now())
+    parts.doorbell.ring_send()
+    campaign_course.say_if_nobody_works(parts)
+    answer(
+        as_json,
+        {
+            "delivery_id": delivery_id,
+            "to": str(address),
+            "message_id": parts.renderer.message_id(delivery_id),
+        },
+        f"A test of campaign {campaign_id} is on its way to {address}.",
+    )
+
+
+@app.command("deliveries", epilog=example("mailer campaign deliveries 7 --state failed"))
+def list_deliveries(
+    campaign_id: CampaignId,
+    state: Annotated[str | None, typer.Option(help="Only in this state, such as failed.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what became of every single mail."""
+    if state is not None and state not in set(DeliveryState):
+        raise UnknownChoice(
+            f"“{state}” is no state of a delivery: there are {', '.join(DeliveryState)}."
+        )
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        campaign = find_campaign(session, campaign_id)
+        rows: list[dict[str, Any]] = list(
+            deliveries(session, campaign, state, message_id_of=parts.renderer.message_id)
+        )
+    answer_rows(
+        as_json,
+        rows,
+        ("email", "state", "attempts", "sent_at", "last_reply", "message_id"),
+        empty=f"Campaign {campaign_id} has no delivery{f' in state {state}' if state else ''}.",
+    )

@@ -1,0 +1,162 @@
+"""`mailer campaign`: the verbs that move a campaign along its course."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mailer.cli.campaign_fields import campaign_sentence
+from mailer.cli.console import AsJson, Yes, answer, ask, example
+from mailer.cli.opening import open_installation
+from mailer.cli.watching import follow, say_if_nobody_works
+from mailer.cli.when import parse_when
+from mailer.services.campaigns import (
+    cancel_campaign,
+    pause_campaign,
+    reconcile,
+    report,
+    resume_campaign,
+    retry_failed,
+    schedule_campaign,
+    start_campaign,
+)
+from mailer.services.lookup import find_campaign
+
+if TYPE_CHECKING:
+    from mailer.wiring import Parts
+
+app = typer.Typer()
+
+CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Follow it to the end.")]
+
+
+@app.command(epilog=example("mailer campaign send 7 --watch"))
+def send(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = False) -> None:
+    """Fix the audience and hand the campaign to the workers."""
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        campaign = find_campaign(session, campaign_id)
+        start_campaign(session, campaign, now=parts.now())
+        session.flush()
+        fields = report(session, campaign)
+    parts.doorbell.ring_prepare(fields["campaign_id"])
+    _tell(parts, fields, watch=watch, as_json=as_json)
+
+
+@app.command(epilog=example("mailer campaign schedule 7 --at 2026-12-24T07:00"))
+def schedule(
+    campaign_id: CampaignId,
+    at: Annotated[str, typer.Option(help="When, in the newsletter's time zone.")],
+    as_json: AsJson = False,
+) -> None:
+    """Let the workers send a draft at a time."""
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        campaign = find_campaign(session, campaign_id)
+        now = parts.now()
+        schedule_campaign(
+            session, campaign, parse_when(at, campaign.newsletter.timezone, now=now), now
+        )
+        session.flush()
+        fields = report(session, campaign)
+    _tell(parts, fields, as_json=as_json)
+
+
+@app.command(epilog=example("mailer campaign pause 7"))
+def pause(
+    campaign_id: CampaignId,
+    reason: Annotated[str, typer.Option(help="Why, in your words.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Stop handing out mails; what a relay has taken already is not called back."""
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        campaign = find_campaign(session, campaign_id)
+        pause_campaign(session, campaign, reason=reason, now=parts.now())
+        session.flush()
+        fields = report(session, campaign)
+    answer(as_json, fields, campaign_sentence(fields))
+
+
+@app.command(epilog=example("mailer campaign resume 7 --watch"))
+def resume(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = False) -> None:
+    """Go on where a paused campaign stood."""
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        campaign = find_campaign(session, campaign_id)
+        resume_campaign(session, campaign, now=parts.now())
+        session.flush()
+        fields = report(session, campaign)
+    parts.doorbell.ring_prepare(fields["campaign_id"])
+    parts.doorbell.ring_send()
+    _tell(parts, fields, watch=watch, as_json=as_json)
+
+
+@app.command(epilog=example("mailer campaign cancel 7 --yes"))
+def cancel(
+    campaign_id: CampaignId,
+    reason: Annotated[str, typer.Option(help="Why, in your words.")] = "",
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """End a campaign for good; what has been sent stays sent."""
+    ask(f"Campaign {campaign_id} cannot be sent any more after this.", yes=yes)
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        campaign = find_campaign(session, campaign_id)
+        cancel_campaign(session, campaign, reason=reason, now=parts.now())
+        session.flush()
+        fields = report(session, campaign)
+    answer(as_json, fields, campaign_sentence(fields))
+
+
+@app.command(epilog=example("mailer campaign retry 7 --state failed"))
+def retry(
+    campaign_id: CampaignId,
+    state: Annotated[str, typer.Option(help="Only failed can be tried again.")] = "failed",
+    watch: Watch = False,
+    as_json: AsJson = False,
+) -> None:
+    """Try once more what had failed for good."""
+    if state != "failed":
+        raise typer.BadParameter(f"--state is “{state}”: only failed deliveries can be retried.")
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        campaign = find_campaign(session, campaign_id)
+        again = retry_failed(session, campaign, now=parts.now())
+        session.flush()
+        fields = {**report(session, campaign), "retried": again}
+    parts.doorbell.ring_send()
+    _tell(parts, fields, watch=watch and bool(again), as_json=as_json)
+
+
+@app.command("reconcile", epilog=example("mailer campaign reconcile 7 --presume sent"))
+def reconcile_uncertain(
+    campaign_id: CampaignId,
+    presume: Annotated[str, typer.Option(help="sent, or resend (may arrive twice).")],
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Settle deliveries of which nobody can tell whether the relay took them."""
+    if presume not in ("sent", "resend"):
+        raise typer.BadParameter(f"--presume is “{presume}”: choose sent or resend.")
+    if presume == "resend":
+        ask("Readers who have the mail already get it a second time.", yes=yes)
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        campaign = find_campaign(session, campaign_id)
+        settled = reconcile(session, campaign, presume, now=parts.now())
+        session.flush()
+        fields = {**report(session, campaign), "reconciled": settled}
+    parts.doorbell.ring_send()
+    answer(as_json, fields, f"Settled {settled}. {campaign_sentence(fields)}")
+
+
+def _tell(parts: Parts, fields: dict[str, Any], *, as_json: bool, watch: bool = False) -> None:
+    """Say what happens now; with `watch`, what happened."""
+    say_if_nobody_works(parts)
+    if watch:
+        fields = {**fields, **follow(parts, int(fields["campaign_id"]))}
+    answer(as_json, fields, campaign_sentence(fields))

@@ -1,0 +1,204 @@
+"""`mailer digest`: recurring rules that make campaigns of new articles."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from mailer.cli.campaign_fields import campaign_sentence
+from mailer.cli.console import AsJson, Yes, answer, answer_fields, answer_rows, ask, example
+from mailer.cli.opening import open_installation
+from mailer.cli.watching import follow, say_if_nobody_works
+from mailer.services.campaigns import report
+from mailer.services.digests import (
+    Ran,
+    add_digest,
+    list_digests,
+    pause_digest,
+    preview_digest,
+    remove_digest,
+    resume_digest,
+    run_digest,
+)
+from mailer.services.lookup import find_digest, find_newsletter
+from mailer.store.models import Digest
+
+app = typer.Typer()
+
+NewsletterName = Annotated[str, typer.Argument(metavar="NEWSLETTER", help="Short name or id.")]
+Slug = Annotated[str, typer.Argument(metavar="DIGEST", help="The digest's short name or id.")]
+
+
+@app.command(
+    epilog=example(
+        'mailer digest add weekly friday --purpose updates --cron "0 7 * * FRI" '
+        "--timezone Africa/Lagos"
+    )
+)
+def add(
+    newsletter_name: NewsletterName,
+    slug: Annotated[str, typer.Argument(help="A short name, such as friday.")],
+    purpose: Annotated[str, typer.Option(help="Which consent it is for.")],
+    cron: Annotated[str, typer.Option(help="When: minute hour day month weekday.")],
+    timezone: Annotated[str | None, typer.Option(help="Else the newsletter's.")] = None,
+    max_articles: Annotated[int, typer.Option(min=1, max=100, help="At most so many.")] = 12,
+    min_articles: Annotated[int, typer.Option(min=1, max=100, help="Fewer: skipped.")] = 1,
+    template: Annotated[str, typer.Option(help="The mail's template.")] = "digest",
+    as_json: AsJson = False,
+) -> None:
+    """Add a rule; it runs by itself while a worker is alive."""
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        newsletter = find_newsletter(session, newsletter_name)
+        digest = add_digest(
+            session,
+            newsletter,
+            slug=slug,
+            purpose=purpose,
+            cron=cron,
+            timezone=timezone or newsletter.timezone,
+            template=template,
+            max_articles=max_articles,
+            min_articles=min_articles,
+            now=parts.now(),
+        )
+        session.flush()
+        fields = _fields(digest)
+    answer(
+        as_json,
+        fields,
+        f"Added digest {slug}; it runs next at {fields['next_run_at']:%Y-%m-%d %H:%M} UTC.",
+    )
+
+
+@app.command("list", epilog=example("mailer digest list weekly"))
+def list_all(newsletter_name: NewsletterName, as_json: AsJson = False) -> None:
+    """List a newsletter's digests with their last outcome."""
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        newsletter = find_newsletter(session, newsletter_name)
+        rows = [_fields(digest) for digest in list_digests(session, newsletter)]
+    answer_rows(
+        as_json,
+        rows,
+        ("digest", "purpose", "cron", "timezone", "paused", "next_run_at", "last_outcome"),
+        empty=f"No digest yet: `mailer digest add {newsletter_name} …`.",
+    )
+
+
+@app.command(epilog=example("mailer digest show weekly friday"))
+def show(newsletter_name: NewsletterName, slug: Slug, as_json: AsJson = False) -> None:
+    """Show one digest."""
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        fields = _fields(find_digest(session, find_newsletter(session, newsletter_name), slug))
+    answer_fields(as_json, fields)
+
+
+@app.command(epilog=example("mailer digest preview weekly friday"))
+def preview(newsletter_name: NewsletterName, slug: Slug, as_json: AsJson = False) -> None:
+    """Show which articles a run would use now; nothing is changed."""
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        digest = find_digest(session, find_newsletter(session, newsletter_name), slug)
+        rows = [
+            {
+                "article_id": article.id,
+                "title": article.title,
+                "published_at": article.published_at,
+                "canonical_url": article.canonical_url,
+            }
+            for article in preview_digest(session, digest, parts.now())
+        ]
+    answer_rows(
+        as_json,
+        rows,
+        ("article_id", "title", "published_at", "canonical_url"),
+        empty="No unused article: the digest would be skipped.",
+    )
+
+
+@app.command(epilog=example("mailer digest run weekly friday --watch"))
+def run(
+    newsletter_name: NewsletterName,
+    slug: Slug,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow it to the end.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a digest now, whatever its schedule; skipped when there is nothing new."""
+    parts = open_installation()
+    fields: dict[str, Any]
+    with parts.sessions.begin() as session:
+        digest = find_digest(session, find_newsletter(session, newsletter_name), slug)
+        outcome = run_digest(session, digest, now=parts.now())
+        session.flush()
+        if isinstance(outcome, Ran):
+            campaign_id = outcome.campaign.id
+            fields = {"outcome": "ran", **report(session, outcome.campaign)}
+        else:
+            fields = {"outcome": "skipped", "reason": outcome.reason}
+    if fields["outcome"] == "skipped":
+        answer(as_json, fields, f"Skipped: {fields['reason']}")
+        return
+    parts.doorbell.ring_prepare(campaign_id)
+    say_if_nobody_works(parts)
+    if watch:
+        fields = {"outcome": "ran", **follow(parts, campaign_id)}
+    answer(as_json, fields, campaign_sentence(fields))
+
+
+@app.command(epilog=example("mailer digest pause weekly friday"))
+def pause(newsletter_name: NewsletterName, slug: Slug, as_json: AsJson = False) -> None:
+    """Let a digest rest until it is resumed."""
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        digest = find_digest(session, find_newsletter(session, newsletter_name), slug)
+        pause_digest(session, digest)
+        fields = _fields(digest)
+    answer(as_json, fields, f"Digest {fields['digest']} rests.")
+
+
+@app.command(epilog=example("mailer digest resume weekly friday"))
+def resume(newsletter_name: NewsletterName, slug: Slug, as_json: AsJson = False) -> None:
+    """Let a digest run again from its next time on."""
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        digest = find_digest(session, find_newsletter(session, newsletter_name), slug)
+        resume_digest(session, digest, now=parts.now())
+        fields = _fields(digest)
+    answer(as_json, fields, f"Digest {fields['digest']} runs next at {fields['next_run_at']}.")
+
+
+@app.command(epilog=example("mailer digest remove weekly friday --yes"))
+def remove(
+    newsletter_name: NewsletterName, slug: Slug, yes: Yes = False, as_json: AsJson = False
+) -> None:
+    """Remove a digest and its memory of used articles; its campaigns stay."""
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        find_digest(session, find_newsletter(session, newsletter_name), slug)
+    ask(f"Digest {slug} forgets which articles it has used.", yes=yes)
+    with parts.sessions.begin() as session:
+        digest = find_digest(session, find_newsletter(session, newsletter_name), slug)
+        fields = _fields(digest)
+        remove_digest(session, digest)
+    answer(as_json, fields, f"Removed digest {fields['digest']}.")
+
+
+def _fields(digest: Digest) -> dict[str, Any]:
+    return {
+        "digest": digest.slug,
+        "digest_id": digest.id,
+        "newsletter": digest.newsletter.slug,
+        "purpose": digest.purpose.slug,
+        "cron": digest.cron,
+        "timezone": digest.timezone,
+        "template": digest.template,
+        "max_articles": digest.max_articles,
+        "min_articles": digest.min_articles,
+        "paused": digest.paused,
+        "next_run_at": digest.next_run_at,
+        "last_run_at": digest.last_run_at,
+        "last_outcome": digest.last_outcome,
+    }

@@ -1,0 +1,279 @@
+"""`mailer subscriber`: readers and their subscriptions."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mailer.cli.console import (
+    AsJson,
+    CannotRead,
+    answer,
+    answer_fields,
+    answer_rows,
+    example,
+    print_json,
+    read_text,
+    say,
+)
+from mailer.cli.opening import open_installation
+from mailer.domain.addresses import parse_address
+from mailer.domain.consent import Method
+from mailer.domain.schedule import zone
+from mailer.services.lookup import find_newsletter, find_purpose
+from mailer.services.preferences import withdraw
+from mailer.services.readers import (
+    list_readers,
+    reader_history,
+    require_reader,
+    show_reader,
+)
+from mailer.services.signup import add_reader
+from mailer.store.consents import Evidence
+from mailer.store.engine import reading
+from mailer.store.readers import ReaderDetails, lock_reader
+
+app = typer.Typer()
+
+Reader = Annotated[str, typer.Argument(metavar="EMAIL", help="The reader's address or id.")]
+NewsletterName = Annotated[str, typer.Argument(metavar="NEWSLETTER", help="Short name or id.")]
+Name = typer.Option(help="The reader's name.")
+Locale = typer.Option(help="The reader's language, such as en or fr.")
+Timezone = typer.Option(help="The reader's time zone, such as Africa/Lagos.")
+Attributes = typer.Option("--attribute", help="KEY=VALUE; may be given more than once.")
+
+
+@app.command(
+    epilog=example(
+        "mailer subscriber add weekly amina@example.org --purpose updates "
+        "--source 'paper form, spring fair'"
+    )
+)
+def add(
+    newsletter_name: NewsletterName,
+    email: Annotated[str, typer.Argument(help="The reader's address.")],
+    purpose: Annotated[list[str], typer.Option(help="What they consented to; repeatable.")],
+    source: Annotated[str, typer.Option(help="Where and when they consented.")],
+    name: Annotated[str, Name] = "",
+    locale: Annotated[str, Locale] = "",
+    timezone: Annotated[str, Timezone] = "",
+    attribute: Annotated[list[str] | None, Attributes] = None,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Ask the reader by mail first; else active at once.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Record consent that was given elsewhere: active at once, no mail, the source is kept."""
+    address = parse_address(email)
+    details = ReaderDetails(name=name, locale=locale, timezone=_timezone(timezone))
+    attributes = _attributes(attribute or [])
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        newsletter = find_newsletter(session, newsletter_name)
+        outcome = add_reader(
+            session,
+            newsletter,
+            address,
+            purposes=[find_purpose(session, newsletter, slug).slug for slug in purpose],
+            details=details,
+            attributes=attributes,
+            evidence=Evidence(Method.CLI, source=source),
+            renderer=parts.renderer,
+            confirm=confirm,
+            suppression_key=parts.suppression_key,
+            now=parts.now(),
+        )
+        session.flush()
+        fields = show_reader(session, require_reader(session, email, parts.suppression_key))
+    if confirm:
+        parts.doorbell.ring_send()
+    answer(as_json, {**fields, "outcome": str(outcome)}, f"{address}: {outcome}.")
+
+
+@app.command("list", epilog=example("mailer subscriber list weekly"))
+def list_all(
+    newsletter_name: Annotated[
+        str | None, typer.Argument(metavar="NEWSLETTER", help="Short name or id.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List readers, of one newsletter or of all."""
+    parts = open_installation()
+    with reading(parts.sessions) as session:
+        newsletter = find_newsletter(session, newsletter_name) if newsletter_name else None
+        rows = list(list_readers(session, newsletter))
+    answer_rows(
+        as_json,
+        rows,
+        ("subscriber_id", "email", "name", "state", "subscriptions"),
+        empty="No reader yet: share the sign-up page, or `mailer subscriber add`.",
+    )
+
+
+@app.command(epilog=example("mailer subscriber show amina@example.org --json"))
+def show(email: Reader, as_json: AsJson = False) -> None:
+    """Show where a reader stands."""
+    parts = open_installation()
+    with reading(parts.sessions) as session:
+        fields = show_reader(session, require_reader(session, email, parts.suppression_key))
+    answer_fields(as_json, fields)
+
+
+@app.command(epilog=example("mailer subscriber history amina@example.org"))
+def history(email: Reader, as_json: AsJson = False) -> None:
+    """Answer "why did I (not) get it?": consents, deliveries, feedback in one timeline."""
+    parts = open_installation()
+    with reading(parts.sessions) as session:
+        reader = require_reader(session, email, parts.suppression_key)
+        rows = reader_history(session, reader, message_id_of=parts.renderer.message_id)
+    answer_rows(
+        as_json,
+        rows,
+        ("at", "kind", "newsletter", "what"),
+        empty=f"Nothing has happened with {email} yet.",
+    )
+
+
+@app.command(epilog=example("mailer subscriber edit amina@example.org --locale fr"))
+def edit(
+    email: Reader,
+    name: Annotated[str | None, Name] = None,
+    locale: Annotated[str | None, Locale] = None,
+    timezone: Annotated[str | None, Timezone] = None,
+    attribute: Annotated[list[str] | None, Attributes] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change what is given and keep the rest; an attribute without a value is removed."""
+    if name is None and locale is None and timezone is None and not attribute:
+        raise typer.BadParameter("Say what to change, such as --name.")
+    changed = _attributes(attribute or [])
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        found = require_reader(session, email, parts.suppression_key)
+        reader = lock_reader(session, found.id) or found
+        if name is not None:
+            reader.name = name
+        if locale is not None:
+            reader.locale = locale
+        if timezone is not None:
+            reader.timezone = _timezone(timezone)
+        merged = {**reader.attributes, **changed}
+        reader.attributes = {key: value for key, value in merged.items() if value}
+        session.flush()
+        fields = show_reader(session, reader)
+    answer_fields(as_json, fields)
+
+
+@app.command(
+    epilog=example(
+        "mailer subscriber unsubscribe amina@example.org --newsletter weekly",
+        "mailer subscriber unsubscribe --file leavers.txt",
+    )
+)
+def unsubscribe(
+    email: Annotated[str | None, typer.Argument(help="The reader's address or id.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="A text file with one address a line; - for standard input.")
+    ] = None,
+    newsletter_name: Annotated[
+        str | None, typer.Option("--newsletter", help="Only this newsletter; else all.")
+    ] = None,
+    purpose: Annotated[
+        str | None, typer.Option(help="Only this purpose of the newsletter.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Withdraw readers from what is named, and end what is on its way to them."""
+    if (email is None) == (file is None):
+        raise typer.BadParameter("Give one EMAIL, or --file with one address a line.")
+    if purpose and not newsletter_name:
+        raise typer.BadParameter("--purpose needs --newsletter.")
+    lines = read_text(file).splitlines() if file else [email or ""]
+    named = [line.strip() for line in lines if line.strip()]
+    for address in named:
+        if not address.isdigit():
+            parse_address(address)
+    parts = open_installation()
+    rows = []
+    with parts.sessions.begin() as session:
+        newsletter = find_newsletter(session, newsletter_name) if newsletter_name else None
+        purposes = (
+            [find_purpose(session, newsletter, purpose).id] if newsletter and purpose else None
+        )
+        readers = [require_reader(session, address, parts.suppression_key) for address in named]
+        for reader in sorted(readers, key=lambda reader: reader.id):
+            left = withdraw(
+                session,
+                lock_reader(session, reader.id) or reader,
+                Evidence(Method.CLI, source=f"{file}" if file else ""),
+                newsletter_id=newsletter.id if newsletter else None,
+                purpose_ids=purposes,
+                now=parts.now(),
+            )
+            rows.append({"email": reader.email, "left": left})
+    total = sum(row["left"] for row in rows)
+    answer(
+        as_json,
+        rows,
+        f"{len(rows)} reader{'s' * (len(rows) != 1)} left {total} subscriptions.",
+    )
+
+
+@app.command(epilog=example("mailer subscriber export weekly --out readers.csv"))
+def export(
+    newsletter_name: NewsletterName,
+    out: Annotated[Path | None, typer.Option(help="A new file; else standard output.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write all readers of a newsletter as CSV (or JSON), with where they stand."""
+    parts = open_installation()
+    with reading(parts.sessions) as session:
+        newsletter = find_newsletter(session, newsletter_name)
+        rows = list(list_readers(session, newsletter))
+    if out is not None:
+        _write_new(out, _csv(rows))
+        say(f"Wrote {len(rows)} reader{'s' * (len(rows) != 1)} to {out}.")
+    if as_json:
+        print_json(rows)
+    elif out is None:
+        typer.echo(_csv(rows), nl=False)
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    """Return CSV (RFC 4180) whose cells a spreadsheet does not take for formulas."""
+    columns = ("subscriber_id", "email", "name", "locale", "timezone", "state", "subscriptions")
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    for row in rows:
+        standing = " ".join(f"{where}={state}" for where, state in row["subscriptions"].items())
+        cells = [str(row[column]) for column in columns[:-1]] + [standing]
+        writer.writerow("'" + cell if cell[:1] in "=+-@\t\r" and cell else cell for cell in cells)
+    return text.getvalue()
+
+
+def _write_new(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8", newline="") as file:
+            path.chmod(0o600)
+            file.write(text)
+    except FileExistsError:
+        raise CannotRead(f"{path} exists already: choose another name.") from None
+    except OSError as error:
+        raise CannotRead(f"Cannot write {path} ({error.strerror}): choose another path.") from None
+
+
+def _attributes(given: list[str]) -> dict[str, str]:
+    for item in given:
+        if not item.partition("=")[0].strip() or "=" not in item:
+            raise typer.BadParameter(f"“{item}” is not KEY=VALUE.")
+    pairs = (item.partition("=") for item in given)
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _timezone(name: str) -> str:
+    return zone(name).key if name else ""

@@ -1,0 +1,71 @@
+"""Following a campaign to its end, and saying so when nobody works on it."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from mailer.cli.console import progress, say
+from mailer.domain.campaigns import CampaignState
+from mailer.services.campaigns import report
+from mailer.services.lookup import find_campaign
+from mailer.store.engine import reading
+from mailer.store.models import Worker
+
+if TYPE_CHECKING:
+    from mailer.wiring import Parts
+
+ALIVE_WITHIN = timedelta(seconds=15)
+"""A worker writes every few seconds that it lives; one silent for longer is taken for dead."""
+
+_ENDS = {
+    CampaignState.FINISHED.value,
+    CampaignState.CANCELLED.value,
+    CampaignState.EXPIRED.value,
+    CampaignState.PAUSED.value,
+}
+_POLL_SECONDS = 0.3
+
+
+def living_workers(parts: Parts) -> list[dict[str, Any]]:
+    """Return the workers that have been seen lately."""
+    with reading(parts.sessions) as session:
+        since = parts.now() - ALIVE_WITHIN
+        workers = session.scalars(
+            select(Worker).where(Worker.seen_at >= since).order_by(Worker.queue, Worker.name)
+        )
+        return [
+            {
+                "name": worker.name,
+                "queue": worker.queue,
+                "started_at": worker.started_at,
+                "seen_at": worker.seen_at,
+            }
+            for worker in workers
+        ]
+
+
+def say_if_nobody_works(parts: Parts) -> None:
+    """Name the command that starts workers where none is alive."""
+    if not living_workers(parts):
+        say(
+            "No worker is alive, so nothing is sent yet: start one with "
+            "`mailer worker --queue all`, or everything with `mailer up`."
+        )
+
+
+def follow(parts: Parts, campaign_id: int) -> dict[str, Any]:
+    """Show the campaign's progress until it ends or pauses; return its report."""
+    with progress("sending") as advance:
+        while True:
+            with reading(parts.sessions) as session:
+                now = report(session, find_campaign(session, str(campaign_id)))
+            still_open = sum(now["counts"][state] for state in ("queued", "leased", "sending"))
+            total = sum(now["counts"].values())
+            advance(total - still_open, total)
+            if now["state"] in _ENDS:
+                return now
+            time.sleep(_POLL_SECONDS)

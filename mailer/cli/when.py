@@ -1,0 +1,30 @@
+"""Points in time as people type them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from mailer.domain.errors import Refusal
+from mailer.domain.schedule import zone
+
+
+class BadTime(Refusal):
+    """The text is no point in time that lies ahead."""
+
+
+def parse_when(text: str, timezone: str, *, now: datetime) -> datetime:
+    """Return the time ahead that `text` (ISO 8601) names, in UTC; without an offset: local there.
+
+    Raises BadTime for what is no time, or is over.
+    """
+    try:
+        named = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise BadTime(
+            f"“{text}” is not a time: write it like 2026-12-24T07:00 (in {timezone}) "
+            "or 2026-12-24T07:00+01:00."
+        ) from None
+    at = named if named.tzinfo else named.replace(tzinfo=zone(timezone))
+    if at <= now:
+        raise BadTime(f"“{text}” is over already: give a time that lies ahead.")
+    return at.astimezone(UTC)

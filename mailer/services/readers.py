@@ -1,0 +1,266 @@
+"""What is known of one reader: where they stand, what they said, what they were sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from mailer.domain.addresses import parse_address
+from mailer.domain.consent import SubscriptionState
+from mailer.domain.errors import Refusal
+from mailer.domain.suppression import SCOPE_ALL
+from mailer.store.models import (
+    Campaign,
+    ConsentEvent,
+    ConsentEvidence,
+    Feedback,
+    Newsletter,
+    Notice,
+    Purpose,
+    Subscriber,
+    Subscription,
+    attempt,
+    delivery,
+)
+from mailer.store.readers import find_reader
+from mailer.store.suppressions import standing
+
+_PAGE = 1_000
+
+
+class UnknownReader(Refusal):
+    """No reader has this address or id."""
+
+
+def require_reader(session: Session, address_or_id: str, key: bytes) -> Subscriber:
+    """Return the reader; raises UnknownReader, or BadAddress where the text is neither."""
+    if address_or_id.isdigit():
+        reader = session.get(Subscriber, int(address_or_id))
+    else:
+        reader = find_reader(session, parse_address(address_or_id), key)
+    if reader is None:
+        raise UnknownReader(
+            f"No reader “{address_or_id}”: see `mailer subscriber list`, or add them with "
+            "`mailer subscriber add`."
+        )
+    return reader
+
+
+def show_reader(session: Session, reader: Subscriber) -> dict[str, Any]:
+    """Return where the reader stands, as `mailer subscriber show --json` prints it."""
+    rows = session.execute(
+        select(Subscription, Purpose.slug, Newsletter.slug)
+        .join(Purpose, Purpose.id == Subscription.purpose_id)
+        .join(Newsletter, Newsletter.id == Purpose.newsletter_id)
+        .where(Subscription.subscriber_id == reader.id)
+        .order_by(Newsletter.slug, Purpose.position)
+    ).all()
+    suppressions = standing(session, reader.address_hash)
+    states = {subscription.state for subscription, _, _ in rows}
+    suppressed = any(suppression.scope == SCOPE_ALL for suppression in suppressions)
+    return {
+        "email": reader.email,
+        "subscriber_id": reader.id,
+        "name": reader.name,
+        "locale": reader.locale,
+        "timezone": reader.timezone,
+        "attributes": dict(reader.attributes),
+        "state": "suppressed" if suppressed else _overall(states),
+        "subscriptions": [
+            {
+                "newsletter": newsletter,
+                "purpose": purpose,
+                "state": subscription.state,
+                "since": subscription.since,
+            }
+            for subscription, purpose, newsletter in rows
+        ],
+        "suppressions": [
+            {
+                "scope": suppression.scope,
+                "reason": suppression.reason,
+                "detail": suppression.detail,
+                "since": suppression.created_at,
+            }
+            for suppression in suppressions
+        ],
+    }
+
+
+def list_readers(session: Session, newsletter: Newsletter | None) -> Iterator[dict[str, Any]]:
+    """Yield all readers (of one newsletter) by id, a page at a time, so that a million fit."""
+    after = 0
+    while True:
+        statement = (
+            select(Subscriber).where(Subscriber.id > after).order_by(Subscriber.id).limit(_PAGE)
+        )
+        if newsletter is not None:
+            of_newsletter = select(Subscription.subscriber_id).where(
+                Subscription.newsletter_id == newsletter.id
+            )
+            statement = statement.where(Subscriber.id.in_(of_newsletter))
+        page = list(session.scalars(statement))
+        if not page:
+            return
+        yield from _with_subscriptions(session, page, newsletter)
+        after = page[-1].id
+        session.expunge_all()
+
+
+def consent_events(session: Session, reader: Subscriber) -> list[dict[str, Any]]:
+    """Return what the reader said, oldest first, with the wording and the evidence."""
+    rows = session.execute(
+        select(ConsentEvent, Purpose.slug, Newsletter.slug, Notice, ConsentEvidence)
+        .join(Purpose, Purpose.id == ConsentEvent.purpose_id)
+        .join(Newsletter, Newsletter.id == ConsentEvent.newsletter_id)
+        .outerjoin(Notice, Notice.id == ConsentEvent.notice_id)
+        .outerjoin(ConsentEvidence, ConsentEvidence.event_id == ConsentEvent.event_id)
+        .where(ConsentEvent.subscriber_id == reader.id)
+        .order_by(ConsentEvent.id)
+    )
+    return [
+        {
+            "event_id": event.event_id,
+            "at": event.at,
+            "newsletter": newsletter,
+            "purpose": purpose,
+            "state": event.state,
+            "method": event.method,
+            "notice": _notice(notice, event.notice_assumed),
+            "evidence": _evidence(evidence),
+        }
+        for event, purpose, newsletter, notice, evidence in rows
+    ]
+
+
+def reader_history(
+    session: Session, reader: Subscriber, *, message_id_of: Callable[[int], str]
+) -> list[dict[str, Any]]:
+    """Answer "why did I (not) get it?": consents, deliveries and feedback in one timeline."""
+    happened = [
+        {
+            "at": event["at"],
+            "kind": "consent",
+            "newsletter": event["newsletter"],
+            "what": f"{event['state']}: {event['purpose']} ({event['method']})",
+            "message_id": None,
+        }
+        for event in consent_events(session, reader)
+    ]
+    happened += _deliveries(session, reader, message_id_of)
+    happened += [
+        {
+            "at": feedback.received_at,
+            "kind": "feedback",
+            "newsletter": None,
+            "what": f"{feedback.kind}: {feedback.detail or feedback.status}",
+            "message_id": message_id_of(feedback.delivery_id) if feedback.delivery_id else None,
+        }
+        for feedback in session.scalars(select(Feedback).where(Feedback.subscriber_id == reader.id))
+    ]
+    return sorted(happened, key=_when)
+
+
+def _deliveries(
+    session: Session, reader: Subscriber, message_id_of: Callable[[int], str]
+) -> list[dict[str, Any]]:
+    rows = session.execute(
+        select(delivery, Campaign.subject, Newsletter.slug.label("newsletter"))
+        .join(Newsletter, Newsletter.id == delivery.c.newsletter_id)
+        .outerjoin(Campaign, Campaign.id == delivery.c.campaign_id)
+        .where(delivery.c.subscriber_id == reader.id)
+    ).all()
+    tries = session.execute(
+        select(attempt, delivery.c.kind, Newsletter.slug.label("newsletter"))
+        .join(delivery, delivery.c.id == attempt.c.delivery_id)
+        .join(Newsletter, Newsletter.id == delivery.c.newsletter_id)
+        .where(delivery.c.subscriber_id == reader.id)
+    ).all()
+    return [
+        {
+            "at": row.settled_at or row.created_at,
+            "kind": "delivery",
+            "newsletter": row.newsletter,
+            "what": f"{row.kind} {row.state}: {row.subject}"
+            if row.subject
+            else f"{row.kind} {row.state}",
+            "message_id": message_id_of(row.id),
+        }
+        for row in rows
+    ] + [
+        {
+            "at": row.at,
+            "kind": "attempt",
+            "newsletter": row.newsletter,
+            "what": f"{row.kind} tried over {row.relay}: {row.outcome} ({row.reply})",
+            "message_id": message_id_of(row.delivery_id),
+        }
+        for row in tries
+    ]
+
+
+def _with_subscriptions(
+    session: Session, readers: list[Subscriber], newsletter: Newsletter | None
+) -> Iterator[dict[str, Any]]:
+    statement = (
+        select(Subscription.subscriber_id, Newsletter.slug, Purpose.slug, Subscription.state)
+        .join(Purpose, Purpose.id == Subscription.purpose_id)
+        .join(Newsletter, Newsletter.id == Purpose.newsletter_id)
+        .where(Subscription.subscriber_id.in_([reader.id for reader in readers]))
+        .order_by(Newsletter.slug, Purpose.position)
+    )
+    if newsletter is not None:
+        statement = statement.where(Subscription.newsletter_id == newsletter.id)
+    standings: dict[int, list[tuple[str, str, str]]] = {}
+    for reader_id, *where in session.execute(statement):
+        standings.setdefault(reader_id, []).append((where[0], where[1], where[2]))
+    for reader in readers:
+        mine = standings.get(reader.id, [])
+        yield {
+            "subscriber_id": reader.id,
+            "email": reader.email,
+            "name": reader.name,
+            "locale": reader.locale,
+            "timezone": reader.timezone,
+            "state": _overall({state for _, _, state in mine}),
+            "subscriptions": {f"{slug}/{purpose}": state for slug, purpose, state in mine},
+            "since": reader.created_at,
+        }
+
+
+def _overall(states: set[str]) -> str:
+    """Return the best of the states, for one word about the reader."""
+    return next((state.value for state in SubscriptionState if state.value in states), "none")
+
+
+def _when(item: dict[str, Any]) -> datetime:
+    at: datetime = item["at"]
+    return at
+
+
+def _notice(notice: Notice | None, assumed: bool) -> dict[str, Any] | None:
+    if notice is None:
+        return None
+    return {
+        "version": notice.version,
+        "sha256": notice.sha256,
+        "locale": notice.locale,
+        "assumed": assumed,
+    }
+
+
+def _evidence(evidence: ConsentEvidence | None) -> dict[str, str]:
+    if evidence is None:
+        return {}
+    return {
+        "address": evidence.address,
+        "ip": evidence.ip,
+        "user_agent": evidence.user_agent,
+        "page_url": evidence.page_url,
+        "source": evidence.source,
+        "confirmation_message_id": evidence.confirmation_message_id,
+    }

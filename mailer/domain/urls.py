@@ -1,0 +1,61 @@
+"""One address per article: what two links to the same page have in common."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from mailer.domain.errors import Refusal
+
+
+class BadUrl(Refusal):
+    """Not an address of a page on the web."""
+
+
+_TRACKING_PREFIXES = ("utm_", "mc_", "pk_", "mtm_", "hsa_", "ns_")
+_TRACKING = frozenset(
+    {
+        "fbclid", "gclid", "dclid", "msclkid", "yclid", "twclid", "igshid", "igsh", "ncid", "cmp",
+        "ocid", "smid", "sref", "ref_src", "cmpid", "at_medium", "at_campaign", "xtor", "_ga",
+        "oly_enc_id", "oly_anon_id", "vero_id", "_hsenc", "_hsmi", "wt_mc", "s_cid",
+    }
+)  # fmt: skip
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def canonical(url: str) -> str:
+    """Return the URL without what only tells where a reader came from; raises BadUrl.
+
+    Scheme and host in small letters, no default port, no fragment, no tracking parameters, no
+    credentials. Doing it twice changes nothing.
+    """
+    text = url.strip()
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+        parts = urlsplit("")
+    if parts.scheme.lower() not in _DEFAULT_PORTS or not host or _has_control(text):
+        raise BadUrl(
+            f"“{url[:80]}” is no address of a page: it must begin with http:// or https://."
+        )
+    if ":" in host:
+        host = f"[{host}]"
+    if port is not None and port != _DEFAULT_PORTS[parts.scheme.lower()]:
+        host = f"{host}:{port}"
+    kept = [
+        (name, value)
+        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+        if not _is_tracking(name)
+    ]
+    path = quote(parts.path, safe="/%:@!$&'()*+,;=~-._") or "/"
+    return urlunsplit((parts.scheme.lower(), host.lower(), path, urlencode(kept), ""))
+
+
+def _is_tracking(name: str) -> bool:
+    lowered = name.lower()
+    return lowered in _TRACKING or lowered.startswith(_TRACKING_PREFIXES)
+
+
+def _has_control(text: str) -> bool:
+    return any(ord(character) < 33 or ord(character) == 127 for character in text)

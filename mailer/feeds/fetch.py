@@ -1,0 +1,164 @@
+"""Guarded fetching: an address from outside must not lead inside.
+
+Only http and https; the name is resolved once, every address is checked, and the connection goes to
+the checked address; each redirect is checked again; size, time and redirects have limits.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import time
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
+
+import httpx2
+
+from mailer.domain.errors import Refusal
+
+_AGENT = "Mozilla/5.0 (compatible; newsroom-mailer)"
+_ACCEPT = "application/rss+xml, application/atom+xml, application/feed+json, text/html, */*;q=0.5"
+
+
+class FetchError(Refusal):
+    """The address could not be fetched; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one fetch may take: octets after decompression, seconds in all, redirects."""
+
+    octets: int = 5_000_000
+    seconds: float = 30.0
+    redirects: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A body, and what to say next time so that an unchanged one is not sent again."""
+
+    final_url: str
+    body: bytes
+    content_type: str
+    etag: str
+    last_modified: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotModified:
+    """The server says that nothing has changed (RFC 9110 §15.4.5)."""
+
+
+def fetch(
+    url: str,
+    *,
+    allow: frozenset[str] = frozenset(),
+    limits: Limits = Limits(),
+    etag: str = "",
+    last_modified: str = "",
+) -> Fetched | NotModified:
+    """Fetch the address; `allow` names private hosts (`host` or `host:port`) that may be asked.
+
+    Raises FetchError with one sentence.
+    """
+    deadline = time.monotonic() + limits.seconds
+    headers = {"User-Agent": _AGENT, "Accept": _ACCEPT}
+    if etag:
+        headers["If-None-Match"] = etag
+    if last_modified:
+        headers["If-Modified-Since"] = last_modified
+    for _ in range(limits.redirects + 1):
+        outcome = _ask(url, headers, allow, limits, deadline)
+        if not isinstance(outcome, str):
+            return outcome
+        url = urljoin(url, outcome)
+    raise FetchError(f"{_shown(url)} redirects more than {limits.redirects} times: give its end.")
+
+
+def _ask(
+    url: str, headers: dict[str, str], allow: frozenset[str], limits: Limits, deadline: float
+) -> Fetched | NotModified | str:
+    """Ask once; return the answer, or where it redirects to."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise FetchError(f"{_shown(url)} is no address on the web: it must begin with https://.")
+    host = parts.hostname
+    address = _checked_address(host, parts.port or (443 if parts.scheme == "https" else 80), allow)
+    pinned = httpx2.URL(url).copy_with(host=address)
+    request_headers = {**headers, "Host": parts.netloc.rpartition("@")[2]}
+    timeout = httpx2.Timeout(10.0, connect=10.0)
+    try:
+        with (
+            httpx2.Client(timeout=timeout, follow_redirects=False, trust_env=False) as client,
+            client.stream(
+                "GET", pinned, headers=request_headers, extensions={"sni_hostname": host}
+            ) as response,
+        ):
+            if response.status_code == 304:
+                return NotModified()
+            if response.is_redirect:
+                return response.headers.get("location", "")
+            if response.status_code != 200:
+                raise FetchError(
+                    f"{_shown(url)} answers {response.status_code}: check the address."
+                )
+            return Fetched(
+                final_url=url,
+                body=_body(response, url, limits, deadline),
+                content_type=response.headers.get("content-type", ""),
+                etag=response.headers.get("etag", ""),
+                last_modified=response.headers.get("last-modified", ""),
+            )
+    except httpx2.TimeoutException:
+        raise FetchError(f"{_shown(url)} is too slow: try again later.") from None
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        reason = str(error) or type(error).__name__
+        raise FetchError(
+            f"{_shown(url)} cannot be fetched ({reason}): check the address."
+        ) from None
+
+
+def _body(response: httpx2.Response, url: str, limits: Limits, deadline: float) -> bytes:
+    """Read the body, counting after decompression, so that a bomb stops while it grows."""
+    body = bytearray()
+    for chunk in response.iter_bytes(65_536):
+        body += chunk
+        if len(body) > limits.octets:
+            raise FetchError(
+                f"{_shown(url)} is larger than {limits.octets // 1_000_000} MB: "
+                "give the address of a feed or of an article."
+            )
+        if time.monotonic() > deadline:
+            raise FetchError(f"{_shown(url)} is too slow: try again later.")
+    return bytes(body)
+
+
+def _checked_address(host: str, port: int, allow: frozenset[str]) -> str:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise FetchError(f"The host {host} is not known: check the address.") from None
+    addresses = [str(entry[4][0]) for entry in found]
+    if host not in allow and f"{host}:{port}" not in allow:
+        for address in addresses:
+            if not _is_public(address):
+                raise FetchError(
+                    f"The host {host} is in a private network and is not fetched: "
+                    f"if it is yours, set MAILER_FETCH_ALLOW={host}."
+                )
+    return addresses[0]
+
+
+def _is_public(text: str) -> bool:
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is not None:
+            address = inner
+        elif address in ipaddress.ip_network("64:ff9b::/96"):  # NAT64 hides IPv4 (RFC 6052)
+            address = ipaddress.ip_address(int(address) & 0xFFFFFFFF)
+    return address.is_global and not address.is_multicast
+
+
+def _shown(url: str) -> str:
+    return url if len(url) <= 120 else url[:119] + "…"

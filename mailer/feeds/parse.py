@@ -1,0 +1,247 @@
+"""Feeds: RSS and Atom by feedparser, JSON Feed by hand (jsonfeed.org, version 1.1)."""
+
+from __future__ import annotations
+
+import calendar
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urljoin
+
+import feedparser
+import lxml.html
+from lxml.etree import LxmlError
+
+from mailer.domain.articles import ArticleDraft, Image
+from mailer.domain.errors import Refusal
+from mailer.domain.urls import BadUrl, canonical
+from mailer.feeds.text import credit, folded, plain, shortened
+
+_LARGEST = 5_000_000
+_MOST_ENTRIES = 500
+_LONGEST_TITLE = 300
+_ENTITY = re.compile(rb"<!ENTITY", re.I)
+
+
+class UnreadableFeed(Refusal):
+    """The bytes are not a feed that can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedFeed:
+    """A feed's title and its articles; `skipped` says in a sentence each what was left out."""
+
+    title: str
+    language: str
+    entries: tuple[ArticleDraft, ...]
+    skipped: tuple[str, ...]
+
+
+def parse_feed(body: bytes, *, url: str, content_type: str = "") -> ParsedFeed:
+    """Read RSS, Atom or JSON Feed; raises UnreadableFeed with one sentence."""
+    if len(body) > _LARGEST:
+        raise UnreadableFeed(f"{url} is larger than {_LARGEST // 1_000_000} MB: no feed is.")
+    if body.lstrip()[:1] == b"{" or "json" in content_type:
+        return _json_feed(body, url)
+    if _ENTITY.search(body):
+        raise UnreadableFeed(f"{url} declares XML entities, which no feed needs: it is not read.")
+    parsed = feedparser.parse(io.BytesIO(body), sanitize_html=False, resolve_relative_uris=False)
+    if not parsed.get("version"):
+        raise UnreadableFeed(
+            f"{url} is no feed (RSS, Atom or JSON Feed): give the feed's own address, "
+            "or add the page with `mailer article add`."
+        )
+    language = folded(parsed.feed.get("language", ""))[:35]
+    return _collect(
+        plain(parsed.feed.get("title", "")),
+        language,
+        parsed.entries,
+        lambda entry: _from_xml(entry, parsed.feed.get("link") or url, language),
+    )
+
+
+def _collect(title: str, language: str, entries: Any, read: Any) -> ParsedFeed:
+    drafts: dict[str, ArticleDraft] = {}
+    skipped = []
+    for number, entry in enumerate(entries, 1):
+        if number > _MOST_ENTRIES:
+            skipped.append(f"only the first {_MOST_ENTRIES} entries were read")
+            break
+        try:
+            draft = read(entry)
+        except (BadUrl, TypeError, ValueError, AttributeError) as error:
+            skipped.append(f"entry {number}: {error}")
+            continue
+        if not draft.title:
+            skipped.append(f"entry {number}: it has no title")
+        else:
+            drafts.setdefault(draft.canonical_url, draft)
+    return ParsedFeed(title, language, tuple(drafts.values()), tuple(skipped))
+
+
+def _from_xml(entry: Mapping[str, Any], base: str, language: str) -> ArticleDraft:
+    link = entry.get("feedburner_origlink") or entry.get("link") or ""
+    if not link:
+        raise BadUrl("it has no link")
+    contents = [part.get("value", "") for part in entry.get("content", [])]
+    summary = entry.get("summary", "") or (contents[0] if contents else "")
+    markup = " ".join([summary, *contents])
+    link = urljoin(base, link)
+    return ArticleDraft(
+        canonical_url=canonical(link),
+        title=plain(entry.get("title", ""))[:_LONGEST_TITLE],
+        summary=shortened(_summary(summary)),
+        image=_media_image(entry, link) or _inner_image(markup, link),
+        author=plain(entry.get("author", ""))[:120],
+        published_at=_moment(entry.get("published_parsed") or entry.get("updated_parsed")),
+        section=_first_tag(entry.get("tags", [])),
+        language=_language(entry, language),
+    )
+
+
+def _language(entry: Mapping[str, Any], language: str) -> str:
+    detail = entry.get("title_detail") or {}
+    return folded(detail.get("language") or language)[:35]
+
+
+def _first_tag(tags: Any) -> str:
+    for tag in tags:
+        term = plain(tag.get("label") or tag.get("term") or "")
+        if term and "://" not in term and len(term) <= 40:
+            return term
+    return ""
+
+
+def _moment(parsed: Any) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(calendar.timegm(parsed), UTC) if parsed else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _media_image(entry: Mapping[str, Any], base: str) -> Image | None:
+    """Return the picture that the feed names: media RSS, a thumbnail, an enclosure."""
+    candidates = [
+        media
+        for media in entry.get("media_content", [])
+        if media.get("medium") == "image" or str(media.get("type", "")).startswith("image/")
+    ]
+    candidates += entry.get("media_thumbnail", [])
+    candidates += [
+        {"url": link.get("href")}
+        for link in entry.get("links", [])
+        if link.get("rel") == "enclosure" and str(link.get("type", "")).startswith("image/")
+    ]
+    for media in candidates:
+        address = _image_url(media.get("url") or "", base)
+        if address:
+            credits = entry.get("media_credit") or [{}]
+            return Image(
+                url=address,
+                caption=plain(entry.get("media_description", "") or ""),
+                credit=credit(plain(credits[0].get("content", "") or "")),
+                width=_number(media.get("width")),
+                height=_number(media.get("height")),
+            )
+    return None
+
+
+def _inner_image(markup: str, base: str) -> Image | None:
+    """Return the first picture in the entry's text that is not a counting pixel."""
+    if "<img" not in markup.lower():
+        return None
+    try:
+        tree = lxml.html.fromstring(f"<div>{markup}</div>")
+    except (LxmlError, ValueError):
+        return None
+    for img in tree.iter("img"):
+        width, height = _number(img.get("width")), _number(img.get("height"))
+        address = _image_url(img.get("src") or "", base)
+        if not address or (width or 999) < 32 or (height or 999) < 32:
+            continue
+        figure = next(img.iterancestors("figure"), None)
+        caption = "" if figure is None else " ".join(figure.xpath(".//figcaption//text()"))
+        return Image(
+            url=address,
+            alt=folded(img.get("alt") or "")[:300],
+            caption=folded(img.get("data-caption") or caption)[:300],
+            credit=credit(img.get("data-credit") or "")[:120],
+            width=width,
+            height=height,
+        )
+    return None
+
+
+def _summary(markup: str) -> str:
+    """Return the first paragraphs as text; share links and counting pixels are no text."""
+    return plain(re.sub(r"(?is)<figure\b.*?</figure>|<!--.*?-->", " ", markup))
+
+
+def _image_url(address: str, base: str) -> str:
+    joined = urljoin(base, address.strip())
+    if not address or not joined.startswith(("http://", "https://")) or len(joined) > 2_000:
+        return ""
+    return joined.replace(" ", "%20")
+
+
+def _number(value: Any) -> int | None:
+    text = str(value or "").removesuffix("px")
+    return int(text) if text.isascii() and text.isdigit() and 0 < int(text[:6]) < 20_000 else None
+
+
+def _json_feed(body: bytes, url: str) -> ParsedFeed:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise UnreadableFeed(f"{url} is neither XML nor valid JSON: it is no feed.") from None
+    version = document.get("version", "") if isinstance(document, dict) else ""
+    if "jsonfeed.org/version/1" not in str(version) or not isinstance(document.get("items"), list):
+        raise UnreadableFeed(f"{url} is JSON, but no JSON Feed (jsonfeed.org).")
+    language = folded(str(document.get("language") or ""))[:35]
+    default_author = _json_author(document)
+    return _collect(
+        plain(str(document.get("title") or "")),
+        language,
+        document["items"],
+        lambda item: _from_json(item, url, language, default_author),
+    )
+
+
+def _from_json(item: Any, base: str, language: str, default_author: str) -> ArticleDraft:
+    link = item.get("url") or item.get("external_url") or ""
+    if not link:
+        raise BadUrl("it has no link")
+    markup = str(item.get("content_html") or "")
+    link = urljoin(base, str(link))
+    picture = _image_url(str(item.get("image") or item.get("banner_image") or ""), link)
+    text = str(item.get("summary") or "") or markup or str(item.get("content_text") or "")
+    tags = item.get("tags") or []
+    published = str(item.get("date_published") or item.get("date_modified") or "")
+    return ArticleDraft(
+        canonical_url=canonical(link),
+        title=plain(str(item.get("title") or ""))[:_LONGEST_TITLE],
+        summary=shortened(_summary(text)),
+        image=Image(url=picture) if picture else _inner_image(markup, link),
+        author=_json_author(item) or default_author,
+        published_at=_iso(published),
+        section=plain(str(tags[0])) if tags else "",
+        language=folded(str(item.get("language") or language))[:35],
+    )
+
+
+def _json_author(item: Mapping[str, Any]) -> str:
+    authors = item.get("authors") or ([item["author"]] if item.get("author") else [])
+    names = [plain(str(author.get("name") or "")) for author in authors]
+    return ", ".join(name for name in names if name)[:120]
+
+
+def _iso(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,72 @@
+"""Finding what people name: by slug, by number, by public id. One sentence where it is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from mailer.domain.errors import Refusal
+from mailer.store.models import Campaign, Digest, Newsletter, Purpose
+
+
+class NotFound(Refusal):
+    """Nothing has this name; the message says what there is."""
+
+
+def find_newsletter(session: Session, name: str) -> Newsletter:
+    """Return the newsletter by slug or number; raises NotFound."""
+    found = session.scalar(select(Newsletter).where(Newsletter.slug == name))
+    if found is None and name.isdigit():
+        found = session.get(Newsletter, int(name))
+    if found is None:
+        slugs = session.scalars(select(Newsletter.slug).order_by(Newsletter.slug))
+        raise NotFound(
+            f"There is no newsletter “{name}”: {_there_are(slugs, 'add one with `mailer newsletter add`')}."
+        )
+    return found
+
+
+def find_purpose(session: Session, newsletter: Newsletter, slug: str) -> Purpose:
+    """Return one of the newsletter's purposes by slug; raises NotFound."""
+    for purpose in newsletter.purposes:
+        if purpose.slug == slug:
+            return purpose
+    slugs = [purpose.slug for purpose in newsletter.purposes]
+    hint = f"add one with `mailer purpose add {newsletter.slug}`"
+    raise NotFound(
+        f"Newsletter {newsletter.slug} has no purpose “{slug}”: {_there_are(slugs, hint)}."
+    )
+
+
+def find_digest(session: Session, newsletter: Newsletter, name: str) -> Digest:
+    """Return one of the newsletter's digests by slug or number; raises NotFound."""
+    mine = select(Digest).where(Digest.newsletter_id == newsletter.id)
+    found = session.scalar(mine.where(Digest.slug == name))
+    if found is None and name.isdigit():
+        found = session.scalar(mine.where(Digest.id == int(name)))
+    if found is None:
+        slugs = session.scalars(
+            select(Digest.slug).where(Digest.newsletter_id == newsletter.id).order_by(Digest.slug)
+        )
+        hint = f"add one with `mailer digest add {newsletter.slug}`"
+        raise NotFound(
+            f"Newsletter {newsletter.slug} has no digest “{name}”: {_there_are(slugs, hint)}."
+        )
+    return found
+
+
+def find_campaign(session: Session, name: str) -> Campaign:
+    """Return a campaign by number or public id; raises NotFound."""
+    found = session.get(Campaign, int(name)) if name.isdigit() else None
+    if found is None:
+        found = session.scalar(select(Campaign).where(Campaign.public_id == name))
+    if found is None:
+        raise NotFound(f"There is no campaign “{name}”: see `mailer campaign list`.")
+    return found
+
+
+def _there_are(names: Iterable[str], otherwise: str) -> str:
+    listed = ", ".join(names)
+    return f"there are {listed}" if listed else f"there is none; {otherwise}"

@@ -62,7 +62,7 @@ def add_newsletter(
     now: datetime,
 ) -> Newsletter:
     """Add a newsletter; `sender` is `Name <address>`. Raises BadValue, BadAddress, BadSchedule."""
-    _slug(slug)
+    checked_slug(slug)
     if session.scalar(select(Newsletter.id).where(Newsletter.slug == slug)) is not None:
         raise BadValue(f"There is a newsletter “{slug}” already: choose another slug.")
     from_name, from_address = _sender(sender)
@@ -116,7 +116,7 @@ def add_purpose(
     A label that has been shown is in its notice for ever; a new one is seen by readers from the
     next published notice on.
     """
-    _slug(slug)
+    checked_slug(slug)
     label = one_line(label, "label")
     if not label:
         raise BadValue("A purpose needs a label: the words that readers tick.")
@@ -165,7 +165,8 @@ def _assign(newsletter: Newsletter, values: Mapping[str, str]) -> None:
         setattr(newsletter, field, value)
 
 
-def _slug(text: str) -> None:
+def checked_slug(text: str) -> None:
+    """Raise BadValue unless the text can stand in addresses of pages."""
     if not _SLUG.fullmatch(text):
         raise BadValue(
             f"“{text}” is no slug: use small letters, digits and hyphens, such as weekly-digest."

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from mailer.services.notices import current_notice, notice_by_hash
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -15,6 +14,7 @@ from mailer.domain.consent import ConsentState, SubscriptionState
 from mailer.domain.deliveries import DeliveryKind, Lane
 from mailer.domain.retry import lifetime
 from mailer.domain.tokens import Token, TokenKind, TokenSigner
+from mailer.services.notices import current_notice, notice_by_hash
 from mailer.services.renderer import Renderer
 from mailer.store.consents import Evidence, ShownNotice, record, standing_notice
 from mailer.store.ledger import queue_mail

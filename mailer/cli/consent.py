@@ -16,7 +16,7 @@ app = typer.Typer()
 
 @app.command(epilog=example("mailer consent show amina@example.org --json"))
 def show(
-    email: Annotated[str, typer.Argument(help="The reader's address or id.")],
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="The reader's address or id.")],
     as_json: AsJson = False,
 ) -> None:
     """Show every consent event of a reader, oldest first, with wording and evidence."""

@@ -38,7 +38,7 @@ Slug = Annotated[str, typer.Argument(metavar="DIGEST", help="The digest's short 
 )
 def add(
     newsletter_name: NewsletterName,
-    slug: Annotated[str, typer.Argument(help="A short name, such as friday.")],
+    slug: Annotated[str, typer.Argument(metavar="SLUG", help="A short name, such as friday.")],
     purpose: Annotated[str, typer.Option(help="Which consent it is for.")],
     cron: Annotated[str, typer.Option(help="When: minute hour day month weekday.")],
     timezone: Annotated[str | None, typer.Option(help="Else the newsletter's.")] = None,

@@ -13,10 +13,11 @@ from typing import NoReturn
 import typer
 
 from mailer.cli import running, setup
+from mailer.cli.console import example
 from mailer.domain.errors import Refusal
 
 NOUNS = {
-    "publisher": "Who runs this installation: the controller named in notices and mails.",
+    "publisher": "Who runs this installation.",
     "newsletter": "What readers subscribe to.",
     "purpose": "What a consent is for; each is consented to on its own.",
     "notice": "The exact wording shown when consent is asked.",
@@ -37,7 +38,7 @@ def build(noun: str | None = None) -> typer.Typer:
     app = typer.Typer(
         name="mailer",
         help="Newsletters for news publishers: from the newsroom's articles to readers' inboxes.",
-        epilog=running.example("mailer demo"),
+        epilog=example("mailer demo"),
         add_completion=False,
         no_args_is_help=True,
         rich_markup_mode=None,

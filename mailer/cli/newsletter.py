@@ -14,7 +14,9 @@ from mailer.store.models import Newsletter
 
 app = typer.Typer()
 
-Slug = Annotated[str, typer.Argument(help="The newsletter's short name, or its id.")]
+Slug = Annotated[
+    str, typer.Argument(metavar="SLUG", help="The newsletter's short name, or its id.")
+]
 Sender = typer.Option("--from", help='Who it comes from: "Name <address>".')
 ReplyTo = typer.Option(help="Where answers go, if not to the sender.")
 Locale = typer.Option(help="The language of pages and mails, such as en or fr.")
@@ -30,7 +32,9 @@ Terms = typer.Option(help="The terms' address on the web.")
     )
 )
 def add(
-    slug: Annotated[str, typer.Argument(help="A short name for commands and addresses.")],
+    slug: Annotated[
+        str, typer.Argument(metavar="SLUG", help="A short name for commands and addresses.")
+    ],
     name: Annotated[str, typer.Option(help="The name that readers see.")],
     sender: Annotated[str, Sender],
     reply_to: Annotated[str, ReplyTo] = "",

@@ -21,7 +21,7 @@ NewsletterName = Annotated[str, typer.Argument(metavar="NEWSLETTER", help="Short
 @app.command(epilog=example('mailer purpose add weekly updates --label "News updates every week"'))
 def add(
     newsletter_name: NewsletterName,
-    slug: Annotated[str, typer.Argument(help="A short name, such as updates.")],
+    slug: Annotated[str, typer.Argument(metavar="SLUG", help="A short name, such as updates.")],
     label: Annotated[str, typer.Option(help="What stands beside the box on the page.")],
     kind: Annotated[str, typer.Option(help="editorial, partner or measurement.")] = "editorial",
     locale: Annotated[

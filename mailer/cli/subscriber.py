@@ -55,7 +55,7 @@ Attributes = typer.Option("--attribute", help="KEY=VALUE; may be given more than
 )
 def add(
     newsletter_name: NewsletterName,
-    email: Annotated[str, typer.Argument(help="The reader's address.")],
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="The reader's address.")],
     purpose: Annotated[list[str], typer.Option(help="What they consented to; repeatable.")],
     source: Annotated[str, typer.Option(help="Where and when they consented.")],
     name: Annotated[str, Name] = "",
@@ -175,7 +175,9 @@ def edit(
     )
 )
 def unsubscribe(
-    email: Annotated[str | None, typer.Argument(help="The reader's address or id.")] = None,
+    email: Annotated[
+        str | None, typer.Argument(metavar="EMAIL", help="The reader's address or id.")
+    ] = None,
     file: Annotated[
         Path | None, typer.Option(help="A text file with one address a line; - for standard input.")
     ] = None,

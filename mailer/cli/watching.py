@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-
-from sqlalchemy import select
 
 from mailer.cli.console import progress, say
 from mailer.domain.campaigns import CampaignState
 from mailer.services.campaigns import report
 from mailer.services.lookup import find_campaign
+from mailer.services.overview import living_workers
 from mailer.store.engine import reading
-from mailer.store.models import Worker
 
 if TYPE_CHECKING:
     from mailer.wiring import Parts
-
-ALIVE_WITHIN = timedelta(seconds=15)
-"""A worker writes every few seconds that it lives; one silent for longer is taken for dead."""
 
 _ENDS = {
     CampaignState.FINISHED.value,
@@ -30,27 +24,11 @@ _ENDS = {
 _POLL_SECONDS = 0.3
 
 
-def living_workers(parts: Parts) -> list[dict[str, Any]]:
-    """Return the workers that have been seen lately."""
-    with reading(parts.sessions) as session:
-        since = parts.now() - ALIVE_WITHIN
-        workers = session.scalars(
-            select(Worker).where(Worker.seen_at >= since).order_by(Worker.queue, Worker.name)
-        )
-        return [
-            {
-                "name": worker.name,
-                "queue": worker.queue,
-                "started_at": worker.started_at,
-                "seen_at": worker.seen_at,
-            }
-            for worker in workers
-        ]
-
-
 def say_if_nobody_works(parts: Parts) -> None:
     """Name the command that starts workers where none is alive."""
-    if not living_workers(parts):
+    with reading(parts.sessions) as session:
+        alive = living_workers(session, now=parts.now())
+    if not alive:
         say(
             "No worker is alive, so nothing is sent yet: start one with "
             "`mailer worker --queue all`, or everything with `mailer up`."

@@ -1,0 +1,164 @@
+"""What `mailer doctor` looks at; every finding says what to do."""
+
+from __future__ import annotations
+
+import os
+import smtplib
+import ssl
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mailer.domain.errors import Refusal
+from mailer.settings import KEY_NAMES, Settings, load
+
+_TIMEOUT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    check: str
+    fine: bool
+    says: str
+
+
+def examine() -> Iterator[Finding]:
+    """Yield a finding for everything that can be looked at; stops at settings that are wrong."""
+    try:
+        settings = load()
+    except Refusal as refusal:
+        yield Finding("settings", False, str(refusal))
+        return
+    yield Finding("settings", True, f"home is {settings.home}")
+    yield _home(settings)
+    yield _keys(settings)
+    yield from _database_and_workers(settings)
+    yield _redis(settings)
+    yield _relay(settings)
+    yield _public_url(settings)
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine reaches the host."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _home(settings: Settings) -> Finding:
+    home = settings.home
+    if not home.is_dir():
+        return Finding("home", False, f"{home} does not exist: run `mailer init`.")
+    if not os.access(home, os.W_OK | os.X_OK):
+        return Finding("home", False, f"{home} cannot be written: give it to this user.")
+    if _mode(home) & 0o022:
+        return Finding("home", False, f"others may write in {home}: run `chmod 700 {home}`.")
+    return Finding("home", True, f"{home} is ours alone to write")
+
+
+def _keys(settings: Settings) -> Finding:
+    missing = [name for name in KEY_NAMES if name not in settings.keys]
+    if missing:
+        return Finding("keys", False, f"{', '.join(missing)} missing: run `mailer init`.")
+    for name in KEY_NAMES:
+        path = settings.keys_dir / name.lower()
+        if path.is_file() and _mode(path) & 0o077:
+            return Finding("keys", False, f"others may read {path}: run `chmod 600 {path}`.")
+    return Finding("keys", True, "all four are there")
+
+
+def _database_and_workers(settings: Settings) -> Iterator[Finding]:
+    from mailer.services.overview import living_workers
+    from mailer.store.engine import reading
+    from mailer.wiring import open_parts
+
+    try:
+        parts = open_parts(settings)
+    except Refusal as refusal:
+        yield Finding("database", False, str(refusal))
+        return
+    where = parts.engine.url.render_as_string(hide_password=True)
+    yield Finding("database", True, f"{where} has this version's tables and knows these keys")
+    with reading(parts.sessions) as session:
+        queues = {worker["queue"] for worker in living_workers(session, now=parts.now())}
+    if queues:
+        yield Finding("workers", True, f"alive: {', '.join(sorted(queues))}")
+    else:
+        advice = "none is alive: run `mailer up`, or `mailer worker --queue all`."
+        yield Finding("workers", False, advice)
+
+
+def _redis(settings: Settings) -> Finding:
+    import redis
+
+    if settings.redis_url is None:
+        return Finding("redis", True, "none is set: `mailer up` brings its own Valkey")
+    url = settings.redis_url.replace("redis+socket://", "unix://", 1)
+    client = redis.Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=2.0)
+    try:
+        client.ping()
+    except (redis.RedisError, ValueError, OSError) as error:
+        advice = f"does not answer ({error}): start it, or mend MAILER_REDIS_URL."
+        return Finding("redis", False, advice)
+    finally:
+        client.close()
+    return Finding("redis", True, "answers")
+
+
+def _relay(settings: Settings) -> Finding:
+    if settings.smtp_url is None:
+        return _inbox(settings)
+    parts = urlsplit(settings.smtp_url)
+    host = parts.hostname or ""
+    try:
+        port = parts.port or (465 if parts.scheme == "smtps" else 25)
+        if parts.scheme == "smtps":
+            context = ssl.create_default_context()
+            with smtplib.SMTP_SSL(host, port, timeout=_TIMEOUT_SECONDS, context=context) as relay:
+                relay.noop()
+        else:
+            with smtplib.SMTP(host, port, timeout=_TIMEOUT_SECONDS) as relay:
+                relay.noop()
+    except (OSError, ValueError, smtplib.SMTPException) as error:
+        return Finding(
+            "relay",
+            False,
+            f"{host} does not answer as a mail server ({error}): start it, or mend "
+            "MAILER_SMTP_URL.",
+        )
+    return Finding("relay", True, f"{host}:{port} answers")
+
+
+def _inbox(settings: Settings) -> Finding:
+    from mailer.transports.capture import capture_address
+
+    try:
+        host, port = capture_address(settings.inbox_dir)
+        with smtplib.SMTP(host, port, timeout=_TIMEOUT_SECONDS) as inbox:
+            inbox.noop()
+    except Refusal as refusal:
+        return Finding("relay", False, str(refusal))
+    except (OSError, smtplib.SMTPException) as error:
+        return Finding("relay", False, f"the built-in inbox does not answer ({error}): restart it.")
+    return Finding("relay", True, "none is set: mails go to the built-in inbox and reach nobody")
+
+
+def _public_url(settings: Settings) -> Finding:
+    parts = urlsplit(settings.public_url)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        return Finding(
+            "public URL",
+            False,
+            f"{settings.public_url} is not https: one-click leaving needs it (RFC 8058).",
+        )
+    return Finding("public URL", True, settings.public_url)
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)

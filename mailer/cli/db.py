@@ -1,0 +1,95 @@
+"""`mailer db`: the database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mailer.cli.console import AsJson, Yes, answer, ask, example
+from mailer.domain.errors import Refusal
+from mailer.settings import load
+from mailer.store.backup import CannotCopy, back_up, integrity_problems, restore, sqlite_file
+from mailer.store.engine import open_engine
+from mailer.store.migrate import refuse_wrong_version
+from mailer.store.migrate import upgrade as upgrade_tables
+
+app = typer.Typer()
+
+_POSTGRESQL_BACKUP = (
+    "This database is PostgreSQL: back it up with "
+    "`pg_dump --format=custom --file=FILE DATABASE`, while everything runs."
+)
+_POSTGRESQL_RESTORE = (
+    "This database is PostgreSQL: stop everything, then restore with "
+    "`pg_restore --clean --if-exists --dbname=DATABASE FILE`."
+)
+
+
+class BrokenDatabase(Refusal):
+    """The check found something wrong."""
+
+
+@app.command(epilog=example("mailer db upgrade"))
+def upgrade(as_json: AsJson = False) -> None:
+    """Create or upgrade the tables; does nothing where all is up to date."""
+    upgrade_tables(load().migration_url)
+    answer(as_json, {"upgraded": True}, "The tables are those of this version.")
+
+
+@app.command(epilog=example("mailer db backup mailer-2026-11-24.db"))
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")],
+    as_json: AsJson = False,
+) -> None:
+    """Copy an SQLite database while everything runs. Keep the keys' folder with it."""
+    settings = load()
+    back_up(sqlite_file(settings.database_url, _POSTGRESQL_BACKUP), file)
+    size = file.stat().st_size
+    answer(
+        as_json,
+        {"file": str(file), "bytes": size},
+        f"Wrote {file} ({size:,} bytes). Keep a copy of {settings.keys_dir} with it.",
+    )
+
+
+@app.command("restore", epilog=example("mailer db restore mailer-2026-11-24.db --yes"))
+def put_back(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A file that `mailer db backup` wrote.")
+    ],
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup in the database's place; stop everything else first."""
+    settings = load()
+    database = sqlite_file(settings.database_url, _POSTGRESQL_RESTORE)
+    if not file.is_file():
+        raise CannotCopy(f"There is no file {file}: check the path.")
+    ask(f"Everything that happened since {file} was written is lost.", yes=yes)
+    restore(file, database)
+    answer(
+        as_json,
+        {"file": str(file), "database": str(database)},
+        f"{database} is as it was in {file}. Next: `mailer db check`.",
+    )
+
+
+@app.command(epilog=example("mailer db check"))
+def check(as_json: AsJson = False) -> None:
+    """Check the version, and in SQLite every page, index and reference."""
+    settings = load()
+    engine = open_engine(settings.database_url)
+    try:
+        refuse_wrong_version(engine)
+    finally:
+        engine.dispose()
+    problems = []
+    if engine.dialect.name == "sqlite":
+        problems = integrity_problems(sqlite_file(settings.database_url, ""))
+    if problems:
+        raise BrokenDatabase(
+            f"The database is damaged ({problems[0]}): restore a backup with `mailer db restore`."
+        )
+    answer(as_json, {"database": engine.dialect.name, "problems": []}, "The database is whole.")

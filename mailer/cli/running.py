@@ -1,0 +1,88 @@
+"""`mailer up`, `web`, `worker`, `beat`, `demo`: the processes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mailer.cli.console import example
+from mailer.cli.opening import open_installation
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command tree."""
+    app.command("up", epilog=example("mailer up"))(up)
+    app.command("web", epilog=example("MAILER_BIND=127.0.0.1:8000 mailer web"))(web)
+    app.command(
+        "worker",
+        epilog=example("mailer worker --queue all", "mailer worker --until-idle"),
+    )(worker)
+    app.command("beat", epilog=example("mailer beat"))(beat)
+    app.command("demo", epilog=example("mailer demo", "mailer demo --exit"))(demo)
+
+
+def up() -> None:
+    """Run everything on this machine.
+
+    Valkey (unless MAILER_REDIS_URL is set), web, both workers and beat, under one supervisor;
+    Ctrl-C or SIGTERM ends all of it. A fresh home is set up by itself.
+    """
+    from mailer.cli.together import run_together
+
+    raise typer.Exit(run_together())
+
+
+def web() -> None:
+    """Serve the pages and the built-in inbox.
+
+    Sign-up, confirm, leave, preferences, archive; the inbox only where no relay is set.
+    """
+    from mailer.cli.ports import refuse_taken_port
+    from mailer.web.server import serve
+
+    parts = open_installation()
+    refuse_taken_port(parts.settings.bind_host, parts.settings.bind_port)
+    serve(parts)
+
+
+def worker(
+    queue: Annotated[
+        str, typer.Option(help="send: hands mails to the relay; work: the rest; or all.")
+    ] = "all",
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="Work until nothing is due, then end.")
+    ] = False,
+) -> None:
+    """Do the work that stands in the database."""
+    if queue not in ("send", "work", "all"):
+        raise typer.BadParameter(f"--queue is “{queue}”: choose send, work or all.")
+    parts = open_installation()
+    if until_idle:
+        from mailer.services.tick import work_until_idle
+
+        work_until_idle(parts)
+        return
+    from workers.run import run_worker
+
+    run_worker(parts.settings, queue)
+
+
+def beat() -> None:
+    """Ring the workers every few seconds for what has come due."""
+    from workers.run import run_beat
+
+    run_beat(open_installation().settings)
+
+
+def demo(
+    leave: Annotated[bool, typer.Option("--exit", help="End when the story is told.")] = False,
+) -> None:
+    """Show the main job on sample content.
+
+    Sign-up, digest, inbox, leaving, with real parts and invented readers; then it stays up.
+    The home is MAILER_HOME if given, else ./mailer-data/demo, and with --exit a temporary one.
+    """
+    from mailer.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(leave=leave))

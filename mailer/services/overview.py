@@ -1,0 +1,121 @@
+"""How things stand, in numbers."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from mailer.domain.campaigns import CampaignState
+from mailer.domain.consent import SubscriptionState
+from mailer.domain.deliveries import OPEN, Lane
+from mailer.store.ledger import counts
+from mailer.store.models import (
+    Campaign,
+    Digest,
+    Newsletter,
+    Subscriber,
+    Subscription,
+    Worker,
+    delivery,
+)
+
+ALIVE_WITHIN = timedelta(seconds=15)
+"""A worker writes every few seconds that it lives; one silent for longer is taken for dead."""
+
+_IN_PROGRESS = [
+    CampaignState.SCHEDULED.value,
+    CampaignState.PREPARING.value,
+    CampaignState.SENDING.value,
+    CampaignState.PAUSED.value,
+]
+
+
+def overview(session: Session, *, now: datetime) -> dict[str, Any]:
+    """Return newsletters, readers, open deliveries per lane, campaigns, workers and digests."""
+    return {
+        "newsletters": _newsletters(session),
+        "readers": session.scalar(select(func.count()).select_from(Subscriber)),
+        "open_deliveries": _open_deliveries(session),
+        "campaigns": _campaigns(session),
+        "digests": _digests(session),
+        "workers": living_workers(session, now=now),
+    }
+
+
+def living_workers(session: Session, *, now: datetime) -> list[dict[str, Any]]:
+    """Return the workers that have been seen lately."""
+    workers = session.scalars(
+        select(Worker)
+        .where(Worker.seen_at >= now - ALIVE_WITHIN)
+        .order_by(Worker.queue, Worker.name)
+    )
+    return [
+        {
+            "name": worker.name,
+            "queue": worker.queue,
+            "started_at": worker.started_at,
+            "seen_at": worker.seen_at,
+        }
+        for worker in workers
+    ]
+
+
+def _newsletters(session: Session) -> list[dict[str, Any]]:
+    readers = func.count(func.distinct(Subscription.subscriber_id))
+    rows = session.execute(
+        select(Newsletter.slug, Newsletter.name, readers)
+        .outerjoin(
+            Subscription,
+            (Subscription.newsletter_id == Newsletter.id)
+            & (Subscription.state == SubscriptionState.ACTIVE.value),
+        )
+        .group_by(Newsletter.id, Newsletter.slug, Newsletter.name)
+        .order_by(Newsletter.id)
+    )
+    return [
+        {"newsletter": slug, "name": name, "active_readers": count} for slug, name, count in rows
+    ]
+
+
+def _open_deliveries(session: Session) -> dict[str, int]:
+    rows = session.execute(
+        select(delivery.c.lane, func.count())
+        .where(delivery.c.state.in_([state.value for state in OPEN]))
+        .group_by(delivery.c.lane)
+    )
+    found = dict(rows)
+    return {lane.name.lower(): found.get(lane.value, 0) for lane in Lane}
+
+
+def _campaigns(session: Session) -> list[dict[str, Any]]:
+    campaigns = session.scalars(
+        select(Campaign).where(Campaign.state.in_(_IN_PROGRESS)).order_by(Campaign.id)
+    )
+    return [
+        {
+            "campaign_id": campaign.id,
+            "newsletter": campaign.newsletter.slug,
+            "subject": campaign.subject,
+            "state": campaign.state,
+            "reason": campaign.paused_reason,
+            "counts": counts(session, campaign.id),
+        }
+        for campaign in campaigns
+    ]
+
+
+def _digests(session: Session) -> list[dict[str, Any]]:
+    return [
+        {
+            "newsletter": digest.newsletter.slug,
+            "digest": digest.slug,
+            "paused": digest.paused,
+            "next_run_at": digest.next_run_at,
+            "last_run_at": digest.last_run_at,
+            "last_outcome": digest.last_outcome,
+        }
+        for digest in session.scalars(select(Digest).order_by(Digest.id))
+    ]

@@ -1,0 +1,86 @@
+"""Copies of an SQLite database: taken while the service runs, put back when it does not."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
+from mailer.domain.errors import Refusal
+
+_PAGES_A_STEP = 4_096
+
+
+class CannotCopy(Refusal):
+    """A backup cannot be made or put back."""
+
+
+def sqlite_file(url: str, advice: str) -> Path:
+    """Return the database's file; refuses with `advice` where it is not SQLite."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        raise CannotCopy(advice)
+    return Path(parsed.database)
+
+
+def back_up(database: Path, target: Path) -> None:
+    """Copy the database as it is at one moment into a new file that only its owner may read.
+
+    Never half a file: it gets its name when it is whole. Refuses to overwrite.
+    """
+    if not database.is_file():
+        raise CannotCopy(f"There is no database at {database}: run `mailer init` first.")
+    if target.exists():
+        raise CannotCopy(f"{target} exists already: choose another name.")
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        part.touch(0o600, exist_ok=False)
+        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(part)) as copy:
+            source.backup(copy, pages=_PAGES_A_STEP, sleep=0.005)
+            copy.execute("PRAGMA journal_mode=DELETE")
+        os.link(part, target)
+    except FileExistsError:
+        raise CannotCopy(f"{target} exists already: choose another name.") from None
+    except (OSError, sqlite3.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CannotCopy(f"Cannot write {target} ({reason}): choose another place.") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def restore(source: Path, database: Path) -> None:
+    """Put a backup in the database's place, in one transaction of SQLite; refuses a broken one."""
+    problems = integrity_problems(source)
+    if problems:
+        raise CannotCopy(f"{source} is not a whole backup ({problems[0]}): take another one.")
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(source)) as copy, closing(sqlite3.connect(database)) as live:
+            copy.backup(live)
+    except (OSError, sqlite3.Error) as error:
+        raise CannotCopy(
+            f"Cannot put {source} in place ({error}): stop everything that uses {database}."
+        ) from None
+
+
+def integrity_problems(database: Path) -> list[str]:
+    """Return what is wrong inside the file: pages, indexes, rows without their owner."""
+    if not database.is_file():
+        return [f"there is no file {database}"]
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
+            orphans = [
+                f"a row of {row[0]} refers to a {row[2]} that is gone"
+                for row in connection.execute("PRAGMA foreign_key_check")
+            ]
+            known = connection.execute(
+                "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
+            ).fetchone()
+    except sqlite3.Error as error:
+        return [str(error)]
+    problems = [line for line in found if line != "ok"] + orphans
+    return problems if known[0] else [*problems, "it holds none of our tables"]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import select
 
 from mailer.cli import campaign_course
 from mailer.cli.console import (
@@ -20,14 +19,17 @@ from mailer.cli.console import (
     read_text,
 )
 from mailer.cli.opening import open_installation
+from mailer.cli.watching import say_if_nobody_works
 from mailer.cli.when import parse_when
 from mailer.domain.addresses import parse_address
 from mailer.domain.deliveries import DeliveryState, Lane
 from mailer.domain.errors import Refusal
 from mailer.services.articles import find_article
-from mailer.services.campaigns import create_campaign, deliveries, preview, report, send_test
+from mailer.services.campaigns import create_campaign, list_campaigns, send_test
 from mailer.services.lookup import find_campaign, find_newsletter
-from mailer.store.models import Campaign
+from mailer.services.previewing import preview
+from mailer.services.readers import require_reader
+from mailer.services.reports import deliveries, report
 
 app = typer.Typer()
 app.add_typer(campaign_course.app)
@@ -89,7 +91,7 @@ def create(
             now=now,
         )
         session.flush()
-        preview(session, campaign, parts.renderer)
+        preview(session, campaign, parts.renderer, now=now)
         fields = report(session, campaign)
     answer(
         as_json,
@@ -109,12 +111,9 @@ def list_all(
 ) -> None:
     """List campaigns, newest first."""
     parts = open_installation()
-    statement = select(Campaign).order_by(Campaign.id.desc())
     with parts.sessions.begin() as session:
-        if newsletter_name:
-            newsletter = find_newsletter(session, newsletter_name)
-            statement = statement.where(Campaign.newsletter_id == newsletter.id)
-        rows = [report(session, campaign) for campaign in session.scalars(statement)]
+        newsletter = find_newsletter(session, newsletter_name) if newsletter_name else None
+        rows = [report(session, campaign) for campaign in list_campaigns(session, newsletter)]
     answer_rows(
         as_json,
         rows,
@@ -149,11 +148,11 @@ def show_preview(
     """Show what a reader will see, made by the very renderer that sends."""
     if html + text + eml > 1:
         raise typer.BadParameter("Choose one of --html, --text and --eml.")
-    address = parse_address(as_email) if as_email else None
     parts = open_installation()
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
-        seen = preview(session, campaign, parts.renderer, email=str(address) if address else None)
+        reader = require_reader(session, as_email, parts.suppression_key) if as_email else None
+        seen = preview(session, campaign, parts.renderer, now=parts.now(), reader=reader)
     if as_json:
         print_json({"subject": seen.subject, "html": seen.html, "text": seen.text})
     elif eml:
@@ -175,9 +174,16 @@ def send_a_test(
     parts = open_installation()
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
-        delivery_id = send_test(session, campaign, parts.renderer, address, parts.now())
+        delivery_id = send_test(
+            session,
+            campaign,
+            address,
+            renderer=parts.renderer,
+            suppression_key=parts.suppression_key,
+            now=parts.now(),
+        )
     parts.doorbell.ring_send()
-    campaign_course.say_if_nobody_works(parts)
+    say_if_nobody_works(parts)
     answer(
         as_json,
         {
@@ -204,7 +210,12 @@ def list_deliveries(
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
         rows: list[dict[str, Any]] = list(
-            deliveries(session, campaign, state, message_id_of=parts.renderer.message_id)
+            deliveries(
+                session,
+                campaign,
+                message_id_of=parts.renderer.message_id,
+                state=DeliveryState(state) if state else None,
+            )
         )
     answer_rows(
         as_json,

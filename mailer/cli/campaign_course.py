@@ -14,14 +14,12 @@ from mailer.cli.when import parse_when
 from mailer.services.campaigns import (
     cancel_campaign,
     pause_campaign,
-    reconcile,
-    report,
     resume_campaign,
-    retry_failed,
     schedule_campaign,
     start_campaign,
 )
 from mailer.services.lookup import find_campaign
+from mailer.services.reports import reconcile, report, retry_failed
 
 if TYPE_CHECKING:
     from mailer.wiring import Parts
@@ -56,9 +54,8 @@ def schedule(
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
         now = parts.now()
-        schedule_campaign(
-            session, campaign, parse_when(at, campaign.newsletter.timezone, now=now), now
-        )
+        ahead = parse_when(at, campaign.newsletter.timezone, now=now)
+        schedule_campaign(session, campaign, ahead, now=now)
         session.flush()
         fields = report(session, campaign)
     _tell(parts, fields, as_json=as_json)
@@ -67,14 +64,14 @@ def schedule(
 @app.command(epilog=example("mailer campaign pause 7"))
 def pause(
     campaign_id: CampaignId,
-    reason: Annotated[str, typer.Option(help="Why, in your words.")] = "",
+    reason: Annotated[str, typer.Option(help="Why, in your words.")] = "by hand",
     as_json: AsJson = False,
 ) -> None:
     """Stop handing out mails; what a relay has taken already is not called back."""
     parts = open_installation()
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
-        pause_campaign(session, campaign, reason=reason, now=parts.now())
+        pause_campaign(session, campaign, reason=reason)
         session.flush()
         fields = report(session, campaign)
     answer(as_json, fields, campaign_sentence(fields))
@@ -86,7 +83,7 @@ def resume(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = Fals
     parts = open_installation()
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
-        resume_campaign(session, campaign, now=parts.now())
+        resume_campaign(session, campaign)
         session.flush()
         fields = report(session, campaign)
     parts.doorbell.ring_prepare(fields["campaign_id"])
@@ -97,7 +94,6 @@ def resume(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = Fals
 @app.command(epilog=example("mailer campaign cancel 7 --yes"))
 def cancel(
     campaign_id: CampaignId,
-    reason: Annotated[str, typer.Option(help="Why, in your words.")] = "",
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -106,7 +102,7 @@ def cancel(
     parts = open_installation()
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
-        cancel_campaign(session, campaign, reason=reason, now=parts.now())
+        cancel_campaign(session, campaign, now=parts.now())
         session.flush()
         fields = report(session, campaign)
     answer(as_json, fields, campaign_sentence(fields))
@@ -147,7 +143,7 @@ def reconcile_uncertain(
     parts = open_installation()
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
-        settled = reconcile(session, campaign, presume, now=parts.now())
+        settled = reconcile(session, campaign, presume_sent=presume == "sent", now=parts.now())
         session.flush()
         fields = {**report(session, campaign), "reconciled": settled}
     parts.doorbell.ring_send()

@@ -74,7 +74,7 @@ def _keys(settings: Settings) -> Finding:
 
 
 def _database_and_workers(settings: Settings) -> Iterator[Finding]:
-    from mailer.services.overview import living_workers
+    from mailer.services.alive import alive_workers
     from mailer.store.engine import reading
     from mailer.wiring import open_parts
 
@@ -86,7 +86,7 @@ def _database_and_workers(settings: Settings) -> Iterator[Finding]:
     where = parts.engine.url.render_as_string(hide_password=True)
     yield Finding("database", True, f"{where} has this version's tables and knows these keys")
     with reading(parts.sessions) as session:
-        queues = {worker["queue"] for worker in living_workers(session, now=parts.now())}
+        queues = {worker.queue for worker in alive_workers(session, now=parts.now())}
     if queues:
         yield Finding("workers", True, f"alive: {', '.join(sorted(queues))}")
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
 
 import httpx2
 import typer
@@ -20,6 +22,7 @@ from mailer.cli.console import say
 from mailer.cli.demo_story import SLUG, Story, StoryStuck
 from mailer.cli.ports import PortInUse, free_port, refuse_taken_port
 from mailer.domain.errors import Refusal
+from mailer.embedded.leash import leashed
 from mailer.services.newsletters import list_newsletters
 from mailer.settings import Settings, load
 from mailer.store.engine import reading
@@ -38,6 +41,7 @@ class NoDemoHere(Refusal):
 
 def run_demo(*, leave: bool) -> int:
     """Play the demo; with `leave` end after it, else stay up until Ctrl-C. Returns the status."""
+    signal.signal(signal.SIGTERM, _end)
     with _home(os.environ.get("MAILER_HOME"), leave=leave) as home:
         environment = {**os.environ, "MAILER_HOME": str(home)}
         settings = load(environment)
@@ -152,7 +156,13 @@ def _everything(environment: dict[str, str], log: Path) -> Iterator[subprocess.P
     command = [sys.executable, "-m", "mailer", "up"]
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            process_group=0,
+            preexec_fn=leashed(signal.SIGTERM),
         )
     try:
         yield process
@@ -181,6 +191,11 @@ def _wait_until_ready(settings: Settings, process: subprocess.Popen[bytes], log:
     raise StoryStuck(
         f"{settings.public_url} did not answer within {_START_SECONDS:.0f} s: see {log}."
     )
+
+
+def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+    """End by SIGTERM as by Ctrl-C: with everything put away."""
+    sys.exit(143)
 
 
 def _last_line(log: Path) -> str:

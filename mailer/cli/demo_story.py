@@ -17,12 +17,12 @@ from mailer.domain.campaigns import CampaignState
 from mailer.domain.consent import Method
 from mailer.domain.errors import Refusal
 from mailer.services.articles import add_article, add_feed, fetch_feeds, read_page
-from mailer.services.campaigns import report
 from mailer.services.digests import Ran, add_digest, run_digest
 from mailer.services.lookup import find_campaign, find_digest, find_newsletter
 from mailer.services.newsletters import add_newsletter, add_purpose, edit_publisher
 from mailer.services.notices import publish_notice
 from mailer.services.readers import require_reader, show_reader
+from mailer.services.reports import report
 from mailer.services.signup import add_reader
 from mailer.store.consents import Evidence
 from mailer.store.engine import reading
@@ -209,13 +209,14 @@ class Story:
         feed_file = folder / "feed.xml"
         feed_file.write_text(template.replace("@PUBLIC_URL@", self._base), "utf-8")
         with self._parts.sessions.begin() as session:
-            add_feed(session, find_newsletter(session, SLUG), str(feed_file))
+            newsletter = find_newsletter(session, SLUG)
+            add_feed(session, newsletter, str(feed_file))
+            newsletter_id = newsletter.id
         reports = fetch_feeds(
             self._parts.sessions,
-            newsletter=SLUG,
+            newsletter_id=newsletter_id,
             fetch=self._parts.fetch,
-            now=self._parts.now(),
-            progress=lambda _: None,
+            now=self._parts.now,
         )
         added = sum(report.added for report in reports)
         if not added or any(report.error for report in reports):
@@ -225,10 +226,10 @@ class Story:
     def _run_digest(self) -> int:
         with self._parts.sessions.begin() as session:
             digest = find_digest(session, find_newsletter(session, SLUG), _DIGEST)
-            outcome = run_digest(session, digest, now=self._parts.now())
+            outcome = run_digest(session, digest, now=self._parts.now(), forced=True)
             session.flush()
             if not isinstance(outcome, Ran):
-                raise StoryStuck(f"The digest was skipped: {outcome.reason}")
+                raise StoryStuck(f"The digest did not run: {outcome.reason if outcome else ''}")
             campaign_id = outcome.campaign.id
             self.archive_url = self._parts.links.archive(outcome.campaign.public_id)
         self._parts.doorbell.ring_prepare(campaign_id)
@@ -302,7 +303,7 @@ class Story:
         key = self._parts.suppression_key
         with reading(self._parts.sessions) as session:
             fields = show_reader(session, require_reader(session, reader.address, key))
-        return fields["state"] == "active"
+        return bool(fields["state"] == "active")
 
     def _is_finished(self, campaign_id: int) -> bool:
         with reading(self._parts.sessions) as session:

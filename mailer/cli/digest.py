@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mailer.cli.campaign_fields import campaign_sentence
-from mailer.cli.console import AsJson, Yes, answer, answer_fields, answer_rows, ask, example
+from mailer.cli.console import AsJson, Yes, answer, answer_fields, answer_rows, ask, example, say
 from mailer.cli.opening import open_installation
 from mailer.cli.watching import follow, say_if_nobody_works
-from mailer.services.campaigns import report
+from mailer.services.articles import fetch_feeds
 from mailer.services.digests import (
     Ran,
     add_digest,
@@ -22,7 +22,11 @@ from mailer.services.digests import (
     run_digest,
 )
 from mailer.services.lookup import find_digest, find_newsletter
+from mailer.services.reports import report
 from mailer.store.models import Digest
+
+if TYPE_CHECKING:
+    from mailer.wiring import Parts
 
 app = typer.Typer()
 
@@ -109,7 +113,7 @@ def preview(newsletter_name: NewsletterName, slug: Slug, as_json: AsJson = False
                 "published_at": article.published_at,
                 "canonical_url": article.canonical_url,
             }
-            for article in preview_digest(session, digest, parts.now())
+            for article in preview_digest(session, digest)
         ]
     answer_rows(
         as_json,
@@ -124,22 +128,31 @@ def run(
     newsletter_name: NewsletterName,
     slug: Slug,
     watch: Annotated[bool, typer.Option("--watch", help="Follow it to the end.")] = False,
+    read_feeds: Annotated[
+        bool, typer.Option("--fetch/--no-fetch", help="Read the newsletter's feeds first.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Run a digest now, whatever its schedule; skipped when there is nothing new."""
     parts = open_installation()
+    with parts.sessions.begin() as session:
+        newsletter_id = find_newsletter(session, newsletter_name).id
+        find_digest(session, find_newsletter(session, newsletter_name), slug)
+    if read_feeds:
+        _read_feeds(parts, newsletter_id)
     fields: dict[str, Any]
     with parts.sessions.begin() as session:
         digest = find_digest(session, find_newsletter(session, newsletter_name), slug)
-        outcome = run_digest(session, digest, now=parts.now())
+        outcome = run_digest(session, digest, now=parts.now(), forced=True)
         session.flush()
         if isinstance(outcome, Ran):
             campaign_id = outcome.campaign.id
             fields = {"outcome": "ran", **report(session, outcome.campaign)}
         else:
-            fields = {"outcome": "skipped", "reason": outcome.reason}
+            reason = outcome.reason if outcome else "a worker has just run it"
+            fields = {"outcome": "skipped", "reason": reason}
     if fields["outcome"] == "skipped":
-        answer(as_json, fields, f"Skipped: {fields['reason']}")
+        answer(as_json, fields, f"Skipped: {fields['reason']}.")
         return
     parts.doorbell.ring_prepare(campaign_id)
     say_if_nobody_works(parts)
@@ -184,6 +197,15 @@ def remove(
         fields = _fields(digest)
         remove_digest(session, digest)
     answer(as_json, fields, f"Removed digest {fields['digest']}.")
+
+
+def _read_feeds(parts: Parts, newsletter_id: int) -> None:
+    """Read the feeds; one that is broken is told and stops nothing, as in a run by itself."""
+    for read in fetch_feeds(
+        parts.sessions, newsletter_id=newsletter_id, fetch=parts.fetch, now=parts.now, progress=say
+    ):
+        if read.error:
+            say(f"{read.location}: {read.error}")
 
 
 def _fields(digest: Digest) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from mailer.cli.console import AsJson, answer, answer_rows, example, say
 from mailer.cli.opening import open_installation
 from mailer.domain.errors import Refusal
 from mailer.services.articles import add_feed, fetch_feeds, list_feeds, remove_feed
-from mailer.services.lookup import NotFound, find_newsletter
+from mailer.services.lookup import find_newsletter
 from mailer.store.models import Feed, Newsletter
 
 app = typer.Typer()
@@ -61,17 +61,19 @@ def fetch(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read the feeds now and keep their new articles; status 1 when one cannot be read."""
+    """Read the feeds now and keep their new articles.
+
+    Status 1 when one of them cannot be read; the others are read all the same.
+    """
     parts = open_installation()
     with parts.sessions.begin() as session:
-        slug = find_newsletter(session, newsletter_name).slug if newsletter_name else None
+        chosen = find_newsletter(session, newsletter_name).id if newsletter_name else None
     reports = fetch_feeds(
-        parts.sessions, newsletter=slug, fetch=parts.fetch, now=parts.now(), progress=say
+        parts.sessions, newsletter_id=chosen, fetch=parts.fetch, now=parts.now, progress=say
     )
     rows = [
         {
-            "feed_id": report.feed.id,
-            "location": report.feed.location,
+            "location": report.location,
             "added": report.added,
             "updated": report.updated,
             "skipped": report.skipped,
@@ -82,7 +84,7 @@ def fetch(
     answer_rows(
         as_json,
         rows,
-        ("feed_id", "location", "added", "updated", "skipped", "error"),
+        ("location", "added", "updated", "skipped", "error"),
         empty="No feed yet: `mailer feed add NEWSLETTER URL`.",
     )
     failed = [row for row in rows if row["error"]]
@@ -100,13 +102,9 @@ def remove(
     parts = open_installation()
     with parts.sessions.begin() as session:
         newsletter = find_newsletter(session, newsletter_name)
-        feeds = list(list_feeds(session, newsletter))
-        feed = next((feed for feed in feeds if location in (str(feed.id), feed.location)), None)
-        if feed is None:
-            raise NotFound(f"No feed “{location}”: see `mailer feed list {newsletter.slug}`.")
-        fields = _fields(feed, newsletter)
-        remove_feed(session, feed)
-    answer(as_json, fields, f"Removed feed {fields['feed_id']}; its articles stay.")
+        remove_feed(session, newsletter, location)
+        fields = {"newsletter": newsletter.slug, "removed": location}
+    answer(as_json, fields, f"Removed feed {location}; its articles stay.")
 
 
 def _fields(feed: Feed, newsletter: Newsletter) -> dict[str, Any]:

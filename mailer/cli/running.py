@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mailer.cli.console import example
+from mailer.cli.console import example, say
 from mailer.cli.opening import open_installation
 
 
@@ -30,7 +30,7 @@ def up() -> None:
     """
     from mailer.cli.together import run_together
 
-    raise typer.Exit(run_together())
+    run_together()
 
 
 def web() -> None:
@@ -59,20 +59,29 @@ def worker(
         raise typer.BadParameter(f"--queue is “{queue}”: choose send, work or all.")
     parts = open_installation()
     if until_idle:
-        from mailer.services.tick import work_until_idle
+        from workers.due import work_until_idle
 
-        work_until_idle(parts)
+        work_until_idle(parts, say)
         return
+    from mailer.cli.together import refuse_without_doorbell, run_both_workers
+
+    if queue == "all":
+        run_both_workers(parts.settings)
+        return
+    refuse_without_doorbell(parts.settings)
     from workers.run import run_worker
 
-    run_worker(parts.settings, queue)
+    run_worker(queue)
 
 
 def beat() -> None:
     """Ring the workers every few seconds for what has come due."""
+    from mailer.cli.together import refuse_without_doorbell
+
+    refuse_without_doorbell(open_installation().settings)
     from workers.run import run_beat
 
-    run_beat(open_installation().settings)
+    run_beat()
 
 
 def demo(

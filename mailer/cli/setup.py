@@ -26,8 +26,7 @@ def init(as_json: AsJson = False) -> None:
     from mailer.wiring import initialise
 
     settings = load()
-    fresh = not settings.keys_dir.is_dir()
-    initialise(settings)
+    fresh = bool(initialise(settings))
     answer(
         as_json,
         {"home": str(settings.home), "keys": str(settings.keys_dir), "fresh": fresh},

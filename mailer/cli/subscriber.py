@@ -200,7 +200,7 @@ def unsubscribe(
         if not address.isdigit():
             parse_address(address)
     parts = open_installation()
-    rows = []
+    rows: list[dict[str, Any]] = []
     with parts.sessions.begin() as session:
         newsletter = find_newsletter(session, newsletter_name) if newsletter_name else None
         purposes = (

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from mailer.cli.console import progress, say
 from mailer.domain.campaigns import CampaignState
-from mailer.services.campaigns import report
+from mailer.services.alive import alive_workers
 from mailer.services.lookup import find_campaign
-from mailer.services.overview import living_workers
+from mailer.services.reports import report
 from mailer.store.engine import reading
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _POLL_SECONDS = 0.3
 def say_if_nobody_works(parts: Parts) -> None:
     """Name the command that starts workers where none is alive."""
     with reading(parts.sessions) as session:
-        alive = living_workers(session, now=parts.now())
+        alive = alive_workers(session, now=parts.now())
     if not alive:
         say(
             "No worker is alive, so nothing is sent yet: start one with "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.consent import SubscriptionState
 from mailer.domain.deliveries import OPEN, Lane
+from mailer.services.alive import alive_workers
 from mailer.store.ledger import counts
 from mailer.store.models import (
     Campaign,
@@ -18,12 +19,8 @@ from mailer.store.models import (
     Newsletter,
     Subscriber,
     Subscription,
-    Worker,
     delivery,
 )
-
-ALIVE_WITHIN = timedelta(seconds=15)
-"""A worker writes every few seconds that it lives; one silent for longer is taken for dead."""
 
 _IN_PROGRESS = [
     CampaignState.SCHEDULED.value,
@@ -41,26 +38,11 @@ def overview(session: Session, *, now: datetime) -> dict[str, Any]:
         "open_deliveries": _open_deliveries(session),
         "campaigns": _campaigns(session),
         "digests": _digests(session),
-        "workers": living_workers(session, now=now),
+        "workers": [
+            {"name": worker.name, "queue": worker.queue, "seen_at": worker.seen_at}
+            for worker in alive_workers(session, now=now)
+        ],
     }
-
-
-def living_workers(session: Session, *, now: datetime) -> list[dict[str, Any]]:
-    """Return the workers that have been seen lately."""
-    workers = session.scalars(
-        select(Worker)
-        .where(Worker.seen_at >= now - ALIVE_WITHIN)
-        .order_by(Worker.queue, Worker.name)
-    )
-    return [
-        {
-            "name": worker.name,
-            "queue": worker.queue,
-            "started_at": worker.started_at,
-            "seen_at": worker.seen_at,
-        }
-        for worker in workers
-    ]
 
 
 def _newsletters(session: Session) -> list[dict[str, Any]]:
@@ -86,7 +68,7 @@ def _open_deliveries(session: Session) -> dict[str, int]:
         .where(delivery.c.state.in_([state.value for state in OPEN]))
         .group_by(delivery.c.lane)
     )
-    found = dict(rows)
+    found = dict(rows.tuples().all())
     return {lane.name.lower(): found.get(lane.value, 0) for lane in Lane}
 
 

@@ -1,0 +1,49 @@
+"""What a reader will see, made by the very renderer that sends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from mailer.services.renderer import Renderer
+from mailer.store.models import Campaign, Subscriber
+
+_SAMPLE_ADDRESS = "reader@example.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """One mail as it would go out now; its links lead nowhere, so that nobody leaves by them."""
+
+    subject: str
+    html: str
+    text: str
+    eml: bytes
+
+
+def preview(
+    session: Session,
+    campaign: Campaign,
+    renderer: Renderer,
+    *,
+    now: datetime,
+    reader: Subscriber | None = None,
+) -> Preview:
+    """Compile the campaign and fill it with the reader's values, or with a sample reader's.
+
+    Raises the renderer's Refusal for a template that cannot be compiled; writes nothing.
+    """
+    values = renderer.sample_values(
+        email=reader.email if reader else _SAMPLE_ADDRESS,
+        name=reader.name if reader else "",
+        now=now,
+    )
+    compiled = renderer.campaign_message(session, campaign)
+    return Preview(
+        subject=campaign.subject,
+        html=compiled.preview_html(values),
+        text=compiled.preview_text(values),
+        eml=compiled.personalise(values),
+    )

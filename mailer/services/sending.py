@@ -82,10 +82,14 @@ class Sender:
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._woken.set)
 
-    def stop(self) -> None:
-        """Pass no more gates, finish what is past one, give the leases back; wait for all of it."""
+    def begin_stop(self) -> None:
+        """Pass no more gates from now on; returns at once."""
         self._stopping = True
         self.wake()
+
+    def stop(self) -> None:
+        """Pass no more gates, finish what is past one, give the leases back; wait for all of it."""
+        self.begin_stop()
         if self._thread is not None:
             self._thread.join(self._pace.drain.total_seconds() + 5)
         self._desk.close()

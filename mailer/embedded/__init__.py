@@ -1,0 +1,1 @@
+"""What `mailer up` runs by itself: a Valkey server, and the supervisor of all processes."""

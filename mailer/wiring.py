@@ -1,0 +1,181 @@
+"""From settings to the running parts. The only place that knows all of them."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from sqlalchemy import Engine
+
+from mailer.domain.errors import Refusal
+from mailer.domain.links import Links
+from mailer.domain.relays import RelayConfig, Security, parse_relay_url
+from mailer.domain.replies import Stage
+from mailer.domain.tokens import TokenSigner
+from mailer.doorbell import Doorbell
+from mailer.embedded.valkey import running_url
+from mailer.feeds import fetch
+from mailer.services.articles import Fetch
+from mailer.services.composing import Composer, MailIdentity
+from mailer.services.installing import make_keys, remember_keys
+from mailer.services.renderer import Renderer
+from mailer.services.sending import Pace, Sender
+from mailer.settings import KEY_NAMES, BadSetting, Settings, load
+from mailer.store.engine import Sessions, open_engine, open_sessions
+from mailer.store.migrate import refuse_wrong_version, upgrade
+from mailer.transports import ConnectFailed, Connection
+from mailer.transports.capture import Mailbox, capture_address
+from mailer.transports.smtp import SmtpTransport
+
+_INBOX_CONNECTIONS = 4
+
+
+class NotInitialised(Refusal):
+    """There is no installation here yet."""
+
+
+class NoBroker(Refusal):
+    """There is no Redis to listen to."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything a shell needs to call a service."""
+
+    settings: Settings
+    engine: Engine
+    sessions: Sessions
+    signer: TokenSigner
+    suppression_key: bytes
+    links: Links
+    identity: MailIdentity
+    renderer: Renderer
+    mailbox: Mailbox | None
+    doorbell: Doorbell
+    fetch: Fetch
+
+    def now(self) -> datetime:
+        """The time, as this process sees it."""
+        return now()
+
+    def sender(self, worker: str) -> Sender:
+        """Build the sender of a worker process; it is not started."""
+        transport, connections = self._transport()
+        return Sender(
+            self.sessions,
+            transport,
+            Composer(self.links, self.identity),
+            worker=worker,
+            now=now,
+            jitter=random.random,
+            pace=Pace(connections=connections),
+        )
+
+    def _transport(self) -> tuple[SmtpTransport | InboxTransport, int]:
+        if self.mailbox is not None:
+            return InboxTransport(self.mailbox), _INBOX_CONNECTIONS
+        assert self.settings.smtp_url is not None
+        config = parse_relay_url(self.settings.smtp_url)
+        return SmtpTransport(config, hello=self.identity.domain), config.connections
+
+
+@dataclass(frozen=True)
+class InboxTransport:
+    """The built-in inbox as a relay; where it listens is asked at every connection."""
+
+    mailbox: Mailbox
+    name: str = "inbox"
+
+    async def connect(self) -> Connection:
+        """Open a connection; raises ConnectFailed, also where the inbox is not running."""
+        try:
+            host, port = capture_address(self.mailbox.folder)
+        except Refusal as refusal:
+            raise ConnectFailed(Stage.CONNECT, str(refusal)) from None
+        config = RelayConfig(host, port, Security.NONE)
+        return await SmtpTransport(config, hello="mailer.invalid").connect()
+
+
+def now() -> datetime:
+    """The one place where the clock is read."""
+    return datetime.now(UTC)
+
+
+def broker_url() -> str:
+    """Return where workers listen for rings; raises NoBroker where there is none."""
+    settings = load()
+    url = settings.redis_url or running_url(settings.home)
+    if url is None:
+        raise NoBroker(
+            "No Redis is running: start everything with `mailer up`, or set MAILER_REDIS_URL. "
+            "`mailer worker --until-idle` needs none."
+        )
+    return url
+
+
+def worker_name(queue: str) -> str:
+    """Return a name that no other worker process has."""
+    return f"{queue}@{socket.gethostname()}:{os.getpid()}"
+
+
+def initialise(settings: Settings) -> list[str]:
+    """Make home, keys and tables; return the names of the keys that were made.
+
+    Doing it again changes nothing. An older database is left for `mailer db upgrade`.
+    """
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        made = make_keys(settings.keys_dir, KEY_NAMES, settings.keys)
+    except OSError as error:
+        raise BadSetting(
+            f"MAILER_HOME {settings.home} cannot be written to ({error.strerror}): "
+            "choose another folder."
+        ) from None
+    upgrade(settings.migration_url)
+    return made
+
+
+def open_parts(settings: Settings | None = None) -> Parts:
+    """Open everything; refuses a database of another version, and other keys than it knows."""
+    settings = settings or load()
+    missing = [name for name in KEY_NAMES if name not in settings.keys]
+    if missing:
+        raise NotInitialised(
+            f"There is no installation in {settings.home} yet (no {missing[0]}): "
+            "run `mailer init`, or set MAILER_HOME."
+        )
+    if settings.smtp_url:
+        parse_relay_url(
+            settings.smtp_url
+        )  # a wrong one is told at the start, not at the first mail
+    engine = open_engine(settings.database_url)
+    refuse_wrong_version(engine)
+    sessions = open_sessions(engine)
+    _check_keys(sessions, settings)
+    signing_keys = [key.strip().encode() for key in settings.keys["MAILER_SECRET_KEY"].split(",")]
+    signer = TokenSigner(signing_keys)
+    links = Links(settings.public_url, signer)
+    # Message-IDs must outlive the rotation of the key that signs links.
+    identity = MailIdentity(settings.mail_domain, settings.keys["MAILER_SUPPRESSION_KEY"].encode())
+    return Parts(
+        settings=settings,
+        engine=engine,
+        sessions=sessions,
+        signer=signer,
+        suppression_key=settings.keys["MAILER_SUPPRESSION_KEY"].encode(),
+        links=links,
+        identity=identity,
+        renderer=Renderer(links, identity, settings.home / "templates"),
+        mailbox=None if settings.smtp_url else Mailbox(settings.inbox_dir),
+        doorbell=Doorbell(settings.redis_url or running_url(settings.home)),
+        fetch=partial(fetch, allow=settings.fetch_allow),
+    )
+
+
+def _check_keys(sessions: Sessions, settings: Settings) -> None:
+    with sessions.begin() as session:
+        remember_keys(session, settings.keys, now=now())

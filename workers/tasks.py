@@ -1,0 +1,34 @@
+"""The tasks: a few lines each."""
+
+from __future__ import annotations
+
+from mailer.domain.errors import Refusal
+from mailer.doorbell import PREPARE, TICK, WAKE_SENDER
+from workers import host
+from workers.app import app
+from workers.due import prepare_one, tick_once
+
+
+@app.task(name=WAKE_SENDER)  # type: ignore[untyped-decorator]
+def wake() -> None:
+    """There may be mails to send."""
+    host.wake_sender()
+
+
+@app.task(name=TICK)  # type: ignore[untyped-decorator]
+def tick() -> None:
+    """Something may have come due."""
+    parts = host.parts()
+    for campaign_id in tick_once(parts):
+        parts.doorbell.ring_prepare(campaign_id)
+
+
+@app.task(name=PREPARE)  # type: ignore[untyped-decorator]
+def prepare(campaign_id: int) -> None:
+    """A campaign waits to be compiled and planned."""
+    parts = host.parts()
+    try:
+        prepare_one(parts, campaign_id)
+    except Refusal:
+        return  # the campaign is paused and says why
+    parts.doorbell.ring_send()

@@ -9,13 +9,13 @@ from workers.app import app
 from workers.due import prepare_one, tick_once
 
 
-@app.task(name=WAKE_SENDER)  # type: ignore[untyped-decorator]
+@app.task(name=WAKE_SENDER)
 def wake() -> None:
     """There may be mails to send."""
     host.wake_sender()
 
 
-@app.task(name=TICK)  # type: ignore[untyped-decorator]
+@app.task(name=TICK)
 def tick() -> None:
     """Something may have come due."""
     parts = host.parts()
@@ -23,7 +23,7 @@ def tick() -> None:
         parts.doorbell.ring_prepare(campaign_id)
 
 
-@app.task(name=PREPARE)  # type: ignore[untyped-decorator]
+@app.task(name=PREPARE)
 def prepare(campaign_id: int) -> None:
     """A campaign waits to be compiled and planned."""
     parts = host.parts()

@@ -1,0 +1,141 @@
+"""Behind signed links: confirm, leave, choose. GET and HEAD change nothing; POST does."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mailer.domain.consent import Method
+from mailer.services.preferences import (
+    leave,
+    open_leave,
+    open_preferences,
+    save_preferences,
+)
+from mailer.services.signup import confirm, open_confirmation
+from mailer.web.pages import message, not_our_link, page
+from mailer.web.requests import evidence, read_form, text, texts
+from mailer.web.running import in_transaction
+
+_ONE_CLICK = ("List-Unsubscribe", "One-Click")  # RFC 8058 §3.2
+
+
+def routes() -> list[Route]:
+    """Return the routes of this file."""
+    return [
+        Route("/c/{token}", show_confirmation, methods=["GET"]),
+        Route("/c/{token}", press_confirm, methods=["POST"]),
+        Route("/u/{token}", show_leave, methods=["GET"]),
+        Route("/u/{token}", press_leave, methods=["POST"]),
+        Route("/p/{token}", show_preferences, methods=["GET"]),
+        Route("/p/{token}", press_save, methods=["POST"]),
+    ]
+
+
+async def show_confirmation(request: Request) -> Response:
+    """Show what the button would confirm."""
+    return await in_transaction(
+        request,
+        lambda parts, session: _confirm_page(
+            open_confirmation(session, parts.signer, _token(request), now=parts.now()), None
+        ),
+    )
+
+
+async def press_confirm(request: Request) -> Response:
+    """Confirm."""
+    return await in_transaction(
+        request,
+        lambda parts, session: _confirm_page(
+            found := confirm(
+                session,
+                parts.signer,
+                _token(request),
+                evidence(request, Method.CONFIRM, parts.settings.trusted_proxies),
+                now=parts.now(),
+            ),
+            parts.links.preferences(found.newsletter.id, found.subscriber_id) if found else None,
+        ),
+    )
+
+
+async def show_leave(request: Request) -> Response:
+    """Show the button that leaves."""
+    return await in_transaction(
+        request,
+        lambda parts, session: _leave_page(open_leave(session, parts.signer, _token(request))),
+    )
+
+
+async def press_leave(request: Request) -> Response:
+    """Leave: a mail program's one click, or the button of the page, which says the same."""
+    form = await read_form(request)
+    if text(form, _ONE_CLICK[0]) != _ONE_CLICK[1]:
+        return message(
+            "This cannot be understood", "Please use the button.", status=400, token=True
+        )
+    return await in_transaction(
+        request,
+        lambda parts, session: _leave_page(
+            leave(
+                session,
+                parts.signer,
+                _token(request),
+                evidence(request, Method.ONE_CLICK, parts.settings.trusted_proxies),
+                now=parts.now(),
+            )
+        ),
+    )
+
+
+async def show_preferences(request: Request) -> Response:
+    """Show what the reader receives."""
+    return await in_transaction(
+        request,
+        lambda parts, session: _preferences_page(
+            open_preferences(session, parts.signer, _token(request)), saved=False
+        ),
+    )
+
+
+async def press_save(request: Request) -> Response:
+    """Keep what the reader chose; the button "leave all" chooses nothing."""
+    form = await read_form(request)
+    leaves_all = text(form, "leave") == "all"
+    return await in_transaction(
+        request,
+        lambda parts, session: _preferences_page(
+            save_preferences(
+                session,
+                parts.signer,
+                _token(request),
+                wanted=frozenset() if leaves_all else frozenset(texts(form, "purpose")),
+                name=text(form, "name", 100),
+                locale=text(form, "locale", 35),
+                evidence=evidence(request, Method.PREFERENCES, parts.settings.trusted_proxies),
+                now=parts.now(),
+            ),
+            saved=True,
+        ),
+    )
+
+
+def _token(request: Request) -> str:
+    return str(request.path_params["token"])
+
+
+def _confirm_page(found: object, preferences: str | None) -> Response:
+    if found is None:
+        return not_our_link()
+    return page("confirm.html", token=True, page=found, preferences=preferences)
+
+
+def _leave_page(found: object) -> Response:
+    return not_our_link() if found is None else page("leave.html", token=True, page=found)
+
+
+def _preferences_page(found: object, *, saved: bool) -> Response:
+    if found is None:
+        return not_our_link()
+    return page("preferences.html", token=True, page=found, saved=saved)

@@ -1,0 +1,96 @@
+"""What a request says: form fields within limits, where it came from, and who asks."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import Message, Receive
+
+from mailer.domain.consent import Method
+from mailer.store.consents import Evidence
+
+_LARGEST_FORM = 65_536
+_MOST_FIELDS = 100
+
+
+async def read_form(request: Request) -> FormData:
+    """Return the fields of a urlencoded or multipart form; 413 where it is too large."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > _LARGEST_FORM:
+        raise HTTPException(413)
+    received = 0
+    body = b""
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > _LARGEST_FORM:
+            raise HTTPException(413)
+        body += chunk
+    replay = Request(request.scope, _once(body))
+    try:
+        return await replay.form(max_files=0, max_fields=_MOST_FIELDS)
+    except (HTTPException, ValueError, UnicodeDecodeError):
+        raise HTTPException(400) from None
+
+
+def text(form: FormData, name: str, limit: int = 300) -> str:
+    """Return one field as text on one line, no longer than `limit`."""
+    value = form.get(name)
+    if not isinstance(value, str):
+        return ""
+    return " ".join("".join(c for c in value if c.isprintable() or c == " ").split())[:limit]
+
+
+def texts(form: FormData, name: str) -> tuple[str, ...]:
+    """Return every value of a repeated field."""
+    return tuple(value for value in form.getlist(name) if isinstance(value, str))
+
+
+def evidence(request: Request, method: Method, proxies: Sequence[str]) -> Evidence:
+    """Return where an act of consent came from. A link's token does not become evidence."""
+    path = request.url.path
+    shown = path if path.startswith("/n/") else path[:3] + "…"
+    return Evidence(
+        method=method,
+        ip=client_ip(request, proxies),
+        user_agent=request.headers.get("user-agent", "")[:500],
+        page_url=f"{request.url.scheme}://{request.url.netloc}{shown}"[:500],
+    )
+
+
+def client_ip(request: Request, proxies: Sequence[str]) -> str:
+    """Return who asks; what a proxy says is believed only of one that is named in the settings."""
+    peer = request.client.host if request.client else ""
+    for forwarded in reversed(request.headers.get("x-forwarded-for", "").split(",")):
+        if peer not in proxies:
+            break
+        candidate = forwarded.strip()
+        try:
+            peer = str(ipaddress.ip_address(candidate))
+        except ValueError:
+            break
+    return peer
+
+
+def is_loopback(request: Request) -> bool:
+    """Say whether the request comes from this very machine, and asks for it by that name."""
+    host = (request.url.hostname or "").strip("[]")
+    peer = request.client.host if request.client else ""
+    return _loopback(peer) and (host == "localhost" or _loopback(host))
+
+
+def _loopback(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).is_loopback
+    except ValueError:
+        return False
+
+
+def _once(body: bytes) -> Receive:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive

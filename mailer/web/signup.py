@@ -1,0 +1,172 @@
+"""The sign-up page: the wording word for word, one unticked box per purpose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mailer.domain.addresses import BadAddress, EmailAddress, parse_address
+from mailer.domain.consent import Method
+from mailer.services.lookup import NotFound, find_newsletter
+from mailer.services.notices import current_notice
+from mailer.services.signup import Signup, SignupOutcome, request_signup
+from mailer.store.readers import ReaderDetails
+from mailer.web.pages import message, page
+from mailer.web.requests import evidence, read_form, text, texts
+from mailer.web.running import in_transaction
+from mailer.wiring import Parts
+
+HONEYPOT = "website"
+"""A field that people do not see; whoever fills it in is a program."""
+
+
+def routes() -> list[Route]:
+    """Return the routes of this file."""
+    return [
+        Route("/n/{newsletter}", show, methods=["GET"]),
+        Route("/n/{newsletter}", submit, methods=["POST"]),
+        Route("/n/{newsletter}/embed", embed, methods=["GET"]),
+    ]
+
+
+async def show(request: Request) -> Response:
+    """Show the form."""
+    return await in_transaction(
+        request, lambda parts, session: _form(parts, session, request, {}, "", "")
+    )
+
+
+async def submit(request: Request) -> Response:
+    """Take a filled-in form; the answer tells nothing about the address."""
+    form = await read_form(request)
+    parts: Parts = request.app.state.parts
+    values: dict[str, Any] = {
+        "email": text(form, "email"),
+        "name": text(form, "name", 100),
+        "purposes": texts(form, "purpose"),
+        "locale": text(form, "locale", 35),
+    }
+    if text(form, HONEYPOT):
+        return _received(values["locale"])
+    try:
+        address = parse_address(values["email"])
+    except BadAddress:
+        return await in_transaction(
+            request,
+            lambda parts, session: _form(
+                parts, session, request, values, "email", "Please enter an e-mail address."
+            ),
+        )
+    response = await in_transaction(
+        request,
+        lambda parts, session: _sign_up(
+            parts, session, request, values, address, text(form, "notice", 64) or None
+        ),
+    )
+    parts.doorbell.ring_send()
+    return response
+
+
+async def embed(request: Request) -> Response:
+    """Show the snippet for the publisher's own pages."""
+
+    def answer(parts: Parts, session: Any) -> Response:
+        newsletter = _newsletter(session, request)
+        notice = current_notice(session, newsletter, _locale(request))
+        if notice is None:
+            return _not_open()
+        return page(
+            "embed.html",
+            newsletter=newsletter,
+            notice=notice,
+            action=parts.links.signup(newsletter.slug),
+        )
+
+    return await in_transaction(request, answer)
+
+
+def _sign_up(
+    parts: Parts,
+    session: Any,
+    request: Request,
+    values: dict[str, Any],
+    address: EmailAddress,
+    notice_sha256: str | None,
+) -> Response:
+    newsletter = _newsletter(session, request)
+    outcome = request_signup(
+        session,
+        Signup(
+            newsletter=newsletter,
+            address=address,
+            purposes=values["purposes"],
+            evidence=evidence(request, Method.FORM, parts.settings.trusted_proxies),
+            notice_sha256=notice_sha256,
+            details=ReaderDetails(name=values["name"], locale=values["locale"]),
+        ),
+        renderer=parts.renderer,
+        suppression_key=parts.suppression_key,
+        now=parts.now(),
+    )
+    match outcome:
+        case SignupOutcome.RECEIVED:
+            return _received(values["locale"])
+        case SignupOutcome.NO_PURPOSE:
+            said = "Please tick at least one of the boxes: what would you like to receive?"
+            return _form(parts, session, request, values, "purposes", said)
+        case SignupOutcome.NOTICE_CHANGED:
+            said = "The wording has changed since you opened the page. Please read it once more."
+            return _form(parts, session, request, values, "notice", said)
+
+
+def _form(
+    parts: Parts,
+    session: Any,
+    request: Request,
+    values: dict[str, Any],
+    wrong: str,
+    said: str,
+) -> Response:
+    newsletter = _newsletter(session, request)
+    locale = values.get("locale") or _locale(request) or newsletter.locale
+    notice = current_notice(session, newsletter, locale)
+    if notice is None:
+        return _not_open()
+    return page(
+        "signup.html",
+        status=422 if said else 200,
+        locale=notice.locale,
+        newsletter=newsletter,
+        notice=notice,
+        values={"email": "", "name": "", "purposes": (), **values},
+        wrong=wrong,
+        said=said,
+        honeypot=HONEYPOT,
+    )
+
+
+def _newsletter(session: Any, request: Request) -> Any:
+    try:
+        return find_newsletter(session, request.path_params["newsletter"])
+    except NotFound:
+        raise HTTPException(404) from None
+
+
+def _locale(request: Request) -> str:
+    asked = request.query_params.get("locale", "")[:35]
+    preferred = request.headers.get("accept-language", "").split(",")[0].split(";")[0].strip()
+    return asked or preferred[:35]
+
+
+def _received(locale: str) -> Response:
+    return page("received.html", token=True, locale=locale or "en")
+
+
+def _not_open() -> Response:
+    return message(
+        "Sign-up is not open yet", "This newsletter has not published its wording.", status=404
+    )

@@ -16,6 +16,7 @@ from mailer.domain.addresses import parse_address
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.consent import Method
 from mailer.domain.errors import Refusal
+from mailer.services.adding import add_reader
 from mailer.services.articles import add_article, add_feed, fetch_feeds, read_page
 from mailer.services.digests import Ran, add_digest, run_digest
 from mailer.services.lookup import find_campaign, find_digest, find_newsletter
@@ -23,7 +24,6 @@ from mailer.services.newsletters import add_newsletter, add_purpose, edit_publis
 from mailer.services.notices import publish_notice
 from mailer.services.readers import require_reader, show_reader
 from mailer.services.reports import report
-from mailer.services.signup import add_reader
 from mailer.store.consents import Evidence
 from mailer.store.engine import reading
 from mailer.store.readers import ReaderDetails

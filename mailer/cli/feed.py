@@ -71,19 +71,22 @@ def fetch(
     reports = fetch_feeds(
         parts.sessions, newsletter_id=chosen, fetch=parts.fetch, now=parts.now, progress=say
     )
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "location": report.location,
             "added": report.added,
             "updated": report.updated,
-            "skipped": report.skipped,
+            "skipped": list(report.skipped),
             "error": report.error,
         }
         for report in reports
     ]
+    for row in rows:
+        for reason in row["skipped"]:
+            say(f"{row['location']}: skipped {reason}")
     answer_rows(
         as_json,
-        rows,
+        rows if as_json else [{**row, "skipped": len(row["skipped"])} for row in rows],
         ("location", "added", "updated", "skipped", "error"),
         empty="No feed yet: `mailer feed add NEWSLETTER URL`.",
     )

@@ -24,6 +24,7 @@ from mailer.cli.opening import open_installation
 from mailer.domain.addresses import parse_address
 from mailer.domain.consent import Method
 from mailer.domain.schedule import zone
+from mailer.services.adding import add_reader
 from mailer.services.lookup import find_newsletter, find_purpose
 from mailer.services.preferences import withdraw
 from mailer.services.readers import (
@@ -32,7 +33,6 @@ from mailer.services.readers import (
     require_reader,
     show_reader,
 )
-from mailer.services.signup import add_reader
 from mailer.store.consents import Evidence
 from mailer.store.engine import reading
 from mailer.store.readers import ReaderDetails, lock_reader

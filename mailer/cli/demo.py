@@ -54,7 +54,7 @@ def run_demo(*, leave: bool) -> int:
         log = home / "demo.log"
         with _everything(environment, log) as process:
             _wait_until_ready(settings, process, log)
-            _play(settings, leave=leave)
+            _play(load(environment), leave=leave)  # again: the keys are there now
             if not leave:
                 say("Everything stays up. Ctrl-C ends it.")
                 process.wait()

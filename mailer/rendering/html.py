@@ -66,7 +66,7 @@ def refuse_misplaced(source: str, slots: Slots) -> None:
 def plain_text(source: str) -> str:
     """Return an operator's HTML as text that a person would read, links in brackets."""
     config = ParserConfig(display_links=True, css=CSS_PROFILES["strict"])
-    return get_text(f"<div>{sanitise_operator_html(source)}</div>", config).strip()
+    return str(get_text(f"<div>{sanitise_operator_html(source)}</div>", config)).strip()
 
 
 def escape(value: str) -> str:

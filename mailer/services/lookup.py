@@ -1,4 +1,4 @@
-"""Finding what people name: by slug, by number, by public id. One sentence where it is not there."""
+"""Finding what people name: by slug, number or public id; one sentence where it is not there."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ def find_newsletter(session: Session, name: str) -> Newsletter:
         found = session.get(Newsletter, int(name))
     if found is None:
         slugs = session.scalars(select(Newsletter.slug).order_by(Newsletter.slug))
-        raise NotFound(
-            f"There is no newsletter “{name}”: {_there_are(slugs, 'add one with `mailer newsletter add`')}."
-        )
+        hint = "add one with `mailer newsletter add`"
+        raise NotFound(f"There is no newsletter “{name}”: {_there_are(slugs, hint)}.")
     return found
 
 

@@ -159,9 +159,12 @@ def _assign(newsletter: Newsletter, values: Mapping[str, str]) -> None:
             value = zone(value).key
         elif field == "reply_to" and value:
             value = str(parse_address(value))
-        elif field in ("privacy_url", "terms_url") and value:
-            if not value.startswith(("https://", "http://")):
-                raise BadValue(f"The {field} must begin with https://.")
+        elif (
+            field in ("privacy_url", "terms_url")
+            and value
+            and not value.startswith(("https://", "http://"))
+        ):
+            raise BadValue(f"The {field} must begin with https://.")
         setattr(newsletter, field, value)
 
 

@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailer.services.notices import current_notice
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mailer.domain.consent import ConsentState, SubscriptionState
 from mailer.domain.tokens import TokenKind, TokenSigner
+from mailer.services.notices import current_notice
 from mailer.store.consents import Evidence, ShownNotice, record
 from mailer.store.models import Newsletter, Notice, Purpose, Subscriber, Subscription
 from mailer.store.readers import lock_reader

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -37,7 +37,7 @@ class Signup:
     purposes: tuple[str, ...]
     evidence: Evidence
     notice_sha256: str | None
-    details: ReaderDetails = ReaderDetails()
+    details: ReaderDetails = field(default_factory=ReaderDetails)
 
 
 class SignupOutcome(StrEnum):
@@ -80,7 +80,7 @@ def send_confirmation(
     renderer: Renderer,
     now: datetime,
 ) -> int | None:
-    """Queue a confirmation for everything pending; None where nothing is, or where too many went."""
+    """Queue a confirmation for all that is pending; None where nothing is, or too many went."""
     session.flush()
     pending = _pending(session, reader.id, newsletter.id)
     if not pending or standing(session, reader.address_hash, newsletter.slug):

@@ -74,4 +74,4 @@ def troubles(session: Session) -> list[tuple[str, str, datetime]]:
         .join(RelayState, RelayState.relay_id == Relay.id)
         .where(RelayState.back_off_until.is_not(None))
     )
-    return [(name, reason, until) for name, reason, until in rows]
+    return [(name, reason, until) for name, reason, until in rows if until is not None]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from typing import cast
+from typing import cast
 
 from mailer.domain.replies import Reply, parse_reply
 
@@ -34,8 +36,8 @@ class Wire(asyncio.Protocol):
         return self._broken is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports have the methods of asyncio.Transport and are no subclass of it
+        self._transport = cast(asyncio.Transport, transport)
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -97,7 +99,7 @@ class Wire(asyncio.Protocol):
         transport = await self._loop.start_tls(
             self._transport, self, context, server_hostname=host, ssl_handshake_timeout=timeout
         )
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)
         self._transport = transport
 
     def abort(self, reason: str) -> None:

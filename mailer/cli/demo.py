@@ -55,7 +55,9 @@ def run_demo(*, leave: bool) -> int:
         with _everything(environment, log) as process:
             _wait_until_ready(settings, process, log)
             _play(load(environment), leave=leave)  # again: the keys are there now
-            if not leave:
+            if leave:
+                say("All of it is put away now; `mailer demo` stays up for a look.")
+            else:
                 say("Everything stays up. Ctrl-C ends it.")
                 process.wait()
     return 0
@@ -97,7 +99,7 @@ def _tell_where(settings: Settings, archive_url: str) -> None:
     typer.echo(f"  the inbox, with every mail      {base}/inbox")
     typer.echo(f"  the sign-up page                {base}/n/{SLUG}")
     if archive_url:
-        typer.echo(f"  the latest digest in a browser  {archive_url}")
+        typer.echo(f"  the digest in a browser         {archive_url}")
     typer.echo("\nWhat to type (in another terminal):")
     typer.echo(f"  export MAILER_HOME={settings.home} MAILER_BIND={_bind(settings)}")
     typer.echo("  mailer status")

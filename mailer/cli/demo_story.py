@@ -231,7 +231,9 @@ class Story:
             if not isinstance(outcome, Ran):
                 raise StoryStuck(f"The digest did not run: {outcome.reason if outcome else ''}")
             campaign_id = outcome.campaign.id
-            self.archive_url = self._parts.links.archive(outcome.campaign.public_id)
+            self.archive_url = self.archive_url or self._parts.links.archive(
+                outcome.campaign.public_id
+            )
         self._parts.doorbell.ring_prepare(campaign_id)
         self._wait(partial(self._is_finished, campaign_id), "the digest to be sent")
         return campaign_id

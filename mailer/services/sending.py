@@ -158,9 +158,16 @@ class Sender:
                 self._busy += 1
                 try:
                     connection = await self._deliver(claimed, connection)
-                except SQLAlchemyError as error:
-                    # Nothing is known of this delivery's row: its lease or its grace settles it.
-                    _log.warning("ledger lost", delivery=claimed.id, reason=str(error)[:200])
+                except Exception as error:
+                    # Whatever went wrong, this delivery's row is settled by its lease or its
+                    # grace, and the other deliveries must go on.
+                    known = isinstance(error, SQLAlchemyError)
+                    _log.error(
+                        "delivery given up for now",
+                        delivery=claimed.id,
+                        reason=repr(error)[:300],
+                        exc_info=not known,
+                    )
                     if connection is not None:
                         await connection.abandon()
                     connection = None

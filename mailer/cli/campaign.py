@@ -68,8 +68,8 @@ def create(
     """Freeze a content into a draft; nothing is sent before `mailer campaign send`."""
     if html is not None and article:
         raise typer.BadParameter("Give --article or --html, not both.")
-    if html is None and not article and template is None:
-        raise typer.BadParameter("Give --article ID, --html FILE or --template NAME.")
+    if html is None and not article:
+        raise typer.BadParameter("Give --article ID or --html FILE.")
     if lane not in _LANES:
         raise typer.BadParameter(f"--lane is “{lane}”: choose {' or '.join(_LANES)}.")
     body = read_text(html) if html else None

@@ -92,7 +92,8 @@ def fetch(
     )
     failed = [row for row in rows if row["error"]]
     if failed:
-        raise FeedsFailed(f"{failed[0]['location']}: {failed[0]['error']}")
+        where, error = failed[0]["location"], failed[0]["error"]
+        raise FeedsFailed(error if where in error else f"{where}: {error}")
 
 
 @app.command(epilog=example("mailer feed remove weekly https://news.example.org/rss.xml"))

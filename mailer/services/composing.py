@@ -75,7 +75,7 @@ class Composer:
         rows = session.execute(
             select(Newsletter.id, Newsletter.from_address).where(Newsletter.id.in_(newsletters))
         )
-        self._senders.update(dict(rows.tuples().all()))
+        self._senders.update(dict(rows.all()))
 
     def compose(self, claimed: Claimed, *, now: datetime) -> Outgoing:
         """Return the mail; raises CannotCompose where there is nothing to make it from."""

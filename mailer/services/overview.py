@@ -68,7 +68,7 @@ def _open_deliveries(session: Session) -> dict[str, int]:
         .where(delivery.c.state.in_([state.value for state in OPEN]))
         .group_by(delivery.c.lane)
     )
-    found: dict[int, int] = dict(rows.tuples().all())
+    found: dict[int, int] = dict(rows.all())
     return {lane.name.lower(): found.get(lane.value, 0) for lane in Lane}
 
 

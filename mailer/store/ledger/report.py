@@ -17,7 +17,7 @@ def counts(session: Session, campaign_id: int) -> dict[str, int]:
         .where(delivery.c.campaign_id == campaign_id, delivery.c.kind == "campaign")
         .group_by(delivery.c.state)
     )
-    found.update(dict(rows.tuples().all()))
+    found.update(dict(rows.all()))
     return found
 
 

@@ -1,0 +1,75 @@
+"""The command line as a person uses it, in a home of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailer.cli.main import main
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """The JSON document on stdout: all of it, or this fails."""
+        return json.loads(self.out)
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home, and no other setting."""
+    for name in [name for name in os.environ if name.startswith("MAILER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MAILER_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def mailer(home: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run `mailer …` in this process and return how it ended."""
+
+    def run(*arguments: str) -> Ended:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        captured = capsys.readouterr()
+        return Ended(int(end.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def weekly(mailer: Command, tmp_path: Path) -> Command:
+    """An installation with a newsletter, a purpose, a notice and an active reader."""
+    wording = tmp_path / "notice.txt"
+    wording.write_text("We write to you every week, and you can leave at any time.", "utf-8")
+    for line in (
+        ["init"],
+        ["newsletter", "add", "weekly", "--name", "Weekly", "--from", "Weekly <news@example.org>"],
+        ["purpose", "add", "weekly", "updates", "--label", "Updates"],
+        ["notice", "publish", "weekly", "--text-file", str(wording)],
+        [
+            *("subscriber", "add", "weekly", "amina@readers.test"),
+            *("--purpose", "updates", "--source", "paper list"),
+        ],
+    ):
+        ended = mailer(*line)
+        assert ended.status == 0, ended.err
+    return mailer

@@ -21,14 +21,15 @@ Sender = typer.Option("--from", help='Who it comes from: "Name <address>".')
 ReplyTo = typer.Option(help="Where answers go, if not to the sender.")
 Locale = typer.Option(help="The language of pages and mails, such as en or fr.")
 Timezone = typer.Option(help="Time zone, such as Africa/Lagos.")
-Postal = typer.Option(help="The postal address that stands in every mail.")
+Postal = typer.Option(help="The postal address that stands in every mail; needed to send.")
 Privacy = typer.Option(help="The privacy notice's address on the web.")
 Terms = typer.Option(help="The terms' address on the web.")
 
 
 @app.command(
     epilog=example(
-        'mailer newsletter add weekly --name "The Weekly" --from "The Weekly <news@example.org>"'
+        'mailer newsletter add weekly --name "The Weekly" --from "The Weekly <news@example.org>" '
+        '--postal-address "1 Long Street, Kassa"'
     )
 )
 def add(

@@ -62,7 +62,10 @@ def weekly(mailer: Command, tmp_path: Path) -> Command:
     wording.write_text("We write to you every week, and you can leave at any time.", "utf-8")
     for line in (
         ["init"],
-        ["newsletter", "add", "weekly", "--name", "Weekly", "--from", "Weekly <news@example.org>"],
+        [
+            *("newsletter", "add", "weekly", "--name", "Weekly"),
+            *("--from", "Weekly <news@example.org>", "--postal-address", "1 Long Street, Kassa"),
+        ],
         ["purpose", "add", "weekly", "updates", "--label", "Updates"],
         ["notice", "publish", "weekly", "--text-file", str(wording)],
         [

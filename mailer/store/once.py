@@ -23,4 +23,5 @@ def insert_into(session: Session, table: type[Base] | Table) -> Insert:
 def insert_once(session: Session, table: type[Base] | Table, values: dict[str, Any]) -> bool:
     """Insert the row; return False where one with the same key stands already."""
     statement = insert_into(session, table).values(values).on_conflict_do_nothing()
-    return session.connection().execute(statement).rowcount > 0
+    kept = {"preserve_rowcount": True}  # an INSERT does not tell it by itself
+    return session.connection().execute(statement, execution_options=kept).rowcount > 0

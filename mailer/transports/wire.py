@@ -6,7 +6,6 @@ import asyncio
 import socket
 import ssl
 from typing import cast
-from typing import cast
 
 from mailer.domain.replies import Reply, parse_reply
 

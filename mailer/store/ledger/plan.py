@@ -71,7 +71,11 @@ def plan_chunk(
         )
         .on_conflict_do_nothing()
     )  # fmt: skip
-    added = session.connection().execute(statement).rowcount
+    added = (
+        session.connection()
+        .execute(statement, execution_options={"preserve_rowcount": True})
+        .rowcount
+    )
     campaign.cursor_subscriber_id = bound
     return Planned(added, finished=bound >= upper)
 

@@ -1,0 +1,180 @@
+"""Small builders: a newsletter with its wording, readers, articles, and a sender over a double."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from mailer.domain.addresses import parse_address
+from mailer.domain.articles import ArticleDraft
+from mailer.domain.consent import ConsentState, Method
+from mailer.services.articles import add_article
+from mailer.services.campaigns import create_campaign, start_campaign
+from mailer.services.composing import Composer
+from mailer.services.newsletters import add_newsletter, add_purpose, edit_publisher
+from mailer.services.notices import publish_notice
+from mailer.services.preparing import prepare_campaign
+from mailer.services.sending import Pace, Sender
+from mailer.services.signup import Signup, SignupOutcome, request_signup
+from mailer.store.consents import Evidence, record
+from mailer.store.models import Campaign, Newsletter, Subscriber, delivery
+from mailer.store.readers import ReaderDetails, find_or_add_reader
+from mailer.transports.base import Transport
+from mailer.wiring import Parts
+
+NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+WORDING = (
+    "You will receive updates, exclusive stories and opportunities to engage. Partners' "
+    "promotions come only if you tick their box. Manage preferences or leave at any time. "
+    "We do not share your data."
+)
+
+
+def newsletter(session: Session, slug: str = "weekly") -> Newsletter:
+    """Add a newsletter with two purposes and its wording."""
+    edit_publisher(
+        session, {"name": "Test Press", "address": "1 Road, Lagos", "contact": "a@b.test"}
+    )
+    made = add_newsletter(
+        session,
+        slug=slug,
+        name="The Weekly",
+        sender="The Weekly <weekly@news.test>",
+        timezone="Africa/Lagos",
+        postal_address="1 Road, Lagos",
+        now=NOW,
+    )
+    add_purpose(session, made, "updates", "Updates from the newsroom")
+    add_purpose(session, made, "partner-promotions", "Partners' promotions", kind="partner")
+    publish_notice(session, made, locale="en", text=WORDING, now=NOW)
+    return made
+
+
+def readers(
+    parts: Parts, session: Session, made: Newsletter, number: int, purpose: str = "updates"
+) -> list[str]:
+    """Record consent given elsewhere for `reader0@…`, `reader1@…`; return the addresses."""
+    addresses = [f"reader{index}@readers.test" for index in range(number)]
+    wanted = next(each for each in made.purposes if each.slug == purpose)
+    for address in addresses:
+        reader = find_or_add_reader(
+            session, parse_address(address), parts.suppression_key, ReaderDetails(), now=NOW
+        )
+        evidence = Evidence(Method.CLI, source="paper")
+        record(session, reader, wanted, ConsentState.GIVEN, evidence, now=NOW)
+    session.flush()
+    return addresses
+
+
+def articles(session: Session, made: Newsletter, number: int) -> list[int]:
+    """Add articles, the newest first in number 0; return their ids."""
+    return [
+        add_article(
+            session,
+            made,
+            ArticleDraft(
+                canonical_url=f"https://news.test/{index}",
+                title=f"Story {index}",
+                summary="It happened, and then it was over.",
+                published_at=NOW - timedelta(hours=index),
+            ),
+            now=NOW,
+        )[0].id
+        for index in range(number)
+    ]
+
+
+def sending_campaign(parts: Parts, number_of_readers: int) -> int:
+    """Make a campaign that is planned and ready to send; return its id."""
+    with parts.sessions.begin() as session:
+        made = newsletter(session)
+        readers(parts, session, made, number_of_readers)
+        campaign = create_campaign(
+            session,
+            made,
+            purpose="updates",
+            subject="News",
+            article_ids=articles(session, made, 2),
+            now=parts.now(),
+        )
+        start_campaign(session, campaign, now=parts.now())
+        campaign_id = campaign.id
+    prepare_campaign(
+        parts.sessions, campaign_id, renderer=parts.renderer, now=parts.now, pause=lambda: None
+    )
+    return campaign_id
+
+
+def sign_up(
+    parts: Parts,
+    session: Session,
+    made: Newsletter,
+    address: str,
+    purposes: tuple[str, ...] = ("updates",),
+    notice: str | None = None,
+    now: datetime = NOW,
+) -> SignupOutcome:
+    """Fill in the form."""
+    return request_signup(
+        session,
+        Signup(
+            newsletter=made,
+            address=parse_address(address),
+            purposes=purposes,
+            evidence=Evidence(Method.FORM, ip="192.0.2.7", user_agent="test"),
+            notice_sha256=notice,
+        ),
+        renderer=parts.renderer,
+        suppression_key=parts.suppression_key,
+        now=now,
+    )
+
+
+def send_all(parts: Parts, transport: Transport, pace: Pace | None = None) -> None:
+    """Run a sender over the transport until nothing that is due is left."""
+    sender = make_sender(parts, transport, pace)
+    sender.start()
+    try:
+        assert sender.idle.wait(30), "the sender did not come to rest"
+    finally:
+        sender.stop()
+
+
+def make_sender(parts: Parts, transport: Transport, pace: Pace | None = None) -> Sender:
+    """Return a sender that is not started."""
+    return Sender(
+        parts.sessions,
+        transport,
+        Composer(parts.links, parts.identity),
+        worker="test",
+        now=parts.now,
+        jitter=lambda: 0.5,
+        pace=pace or Pace(connections=4, look_again=timedelta(milliseconds=50)),
+    )
+
+
+def states(parts: Parts, campaign_id: int | None = None) -> dict[str, str]:
+    """Return address → state of every delivery."""
+    with parts.sessions() as session:
+        statement = select(Subscriber.email, delivery.c.state).join(
+            delivery, delivery.c.subscriber_id == Subscriber.id
+        )
+        if campaign_id is not None:
+            statement = statement.where(delivery.c.campaign_id == campaign_id)
+        return dict(session.execute(statement).all())
+
+
+def campaign_state(parts: Parts, campaign_id: int) -> str:
+    """Return the campaign's state."""
+    with parts.sessions() as session:
+        return session.get_one(Campaign, campaign_id).state
+
+
+def link(kind: str, text: str) -> str:
+    """Return the token of the first link of a kind (`c`, `u`, `p`) in a text."""
+    found = re.search(rf"/{kind}/([\w-]+)", text)
+    assert found, f"no /{kind}/ link in {text[:500]}"
+    return found.group(1)

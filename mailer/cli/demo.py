@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -59,7 +59,8 @@ def run_demo(*, leave: bool) -> int:
                 say("All of it is put away now; `mailer demo` stays up for a look.")
             else:
                 say("Everything stays up. Ctrl-C ends it.")
-                process.wait()
+                with suppress(KeyboardInterrupt):  # the way it is meant to end
+                    process.wait()
     return 0
 
 

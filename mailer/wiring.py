@@ -26,7 +26,7 @@ from mailer.services.renderer import Renderer
 from mailer.services.sending import Pace, Sender
 from mailer.settings import KEY_NAMES, BadSetting, Settings, load
 from mailer.store.engine import Sessions, open_engine, open_sessions
-from mailer.store.migrate import refuse_wrong_version, upgrade
+from mailer.store.migrate import create, refuse_wrong_version
 from mailer.transports import ConnectFailed, Connection
 from mailer.transports.capture import Mailbox, capture_address
 from mailer.transports.smtp import SmtpTransport
@@ -125,7 +125,8 @@ def worker_name(queue: str) -> str:
 def initialise(settings: Settings) -> list[str]:
     """Make home, keys and tables; return the names of the keys that were made.
 
-    Doing it again changes nothing. An older database is left for `mailer db upgrade`.
+    Doing it again changes nothing. Raises WrongDatabaseVersion for an
+    older database, which is left for `mailer db upgrade`.
     """
     try:
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -135,7 +136,7 @@ def initialise(settings: Settings) -> list[str]:
             f"MAILER_HOME {settings.home} cannot be written to ({error.strerror}): "
             "choose another folder."
         ) from None
-    upgrade(settings.migration_url)
+    create(settings.migration_url)
     return made
 
 

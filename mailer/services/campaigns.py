@@ -82,11 +82,7 @@ def start_campaign(session: Session, campaign: Campaign, *, now: datetime) -> No
     """Freeze the audience and let the workers begin; a second order changes nothing."""
     if campaign.state in (_S.PREPARING, _S.SENDING):
         return
-    if not campaign.newsletter.postal_address:
-        raise CannotCampaign(
-            f"Newsletter {campaign.newsletter.slug} has no postal address, which every mail must "
-            f"bear: `mailer newsletter edit {campaign.newsletter.slug} --postal-address …`."
-        )
+    _refuse_without_address(campaign.newsletter)
     _move(session, campaign, _S.PREPARING)
     campaign.upper_subscriber_id = session.scalar(select(func.max(Subscriber.id))) or 0
     campaign.cursor_subscriber_id = 0
@@ -98,6 +94,7 @@ def schedule_campaign(session: Session, campaign: Campaign, at: datetime, *, now
     """Let the campaign start by itself at the time given."""
     if at <= now:
         raise CannotCampaign("That time has passed: give one that lies ahead, or send it now.")
+    _refuse_without_address(campaign.newsletter)
     _move(session, campaign, _S.SCHEDULED)
     campaign.send_at = at
 
@@ -171,6 +168,14 @@ def list_campaigns(session: Session, newsletter: Newsletter | None = None) -> li
     if newsletter is not None:
         statement = statement.where(Campaign.newsletter_id == newsletter.id)
     return list(session.scalars(statement))
+
+
+def _refuse_without_address(newsletter: Newsletter) -> None:
+    if not newsletter.postal_address:
+        raise CannotCampaign(
+            f"Newsletter {newsletter.slug} has no postal address, which every mail must bear: "
+            f"`mailer newsletter edit {newsletter.slug} --postal-address …`."
+        )
 
 
 def _move(session: Session, campaign: Campaign, after: CampaignState) -> None:

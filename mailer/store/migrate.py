@@ -34,6 +34,22 @@ def upgrade(url: str) -> None:
         engine.dispose()
 
 
+def create(url: str) -> None:
+    """Make the tables in an empty database; one that has tables is only looked at.
+
+    Raises WrongDatabaseVersion: an older database is upgraded when an operator says so.
+    """
+    engine = open_engine(url)
+    try:
+        refuse_unreachable(engine)
+        if _current(engine) is not None:
+            refuse_wrong_version(engine)
+            return
+    finally:
+        engine.dispose()
+    upgrade(url)
+
+
 def refuse_wrong_version(engine: Engine) -> None:
     """Raise WrongDatabaseVersion unless the tables are exactly this version's."""
     refuse_unreachable(engine)

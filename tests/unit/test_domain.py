@@ -34,7 +34,9 @@ def test_changing_any_character_of_a_token_makes_it_worthless(data: st.DataObjec
     text = signer.sign(Token(TokenKind.UNSUBSCRIBE, 1, 2))
     position = data.draw(st.integers(0, len(text) - 1))
     other = data.draw(st.sampled_from([c for c in ALPHABET if c != text[position]]))
-    assert signer.read(text[:position] + other + text[position + 1 :], TokenKind.UNSUBSCRIBE) is None
+    assert (
+        signer.read(text[:position] + other + text[position + 1 :], TokenKind.UNSUBSCRIBE) is None
+    )
 
 
 @given(st.text())
@@ -148,7 +150,9 @@ def test_a_bad_time_zone_is_named() -> None:
         next_run("0 7 * * *", "Mars/Olympus", datetime(2026, 1, 1, tzinfo=UTC))
 
 
-@pytest.mark.parametrize("text", ["", "ada", "ada@", "@x.test", "a b@x.test", "a@x.test\r\nBcc: b@x"])
+@pytest.mark.parametrize(
+    "text", ["", "ada", "ada@", "@x.test", "a b@x.test", "a@x.test\r\nBcc: b@x"]
+)
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(BadAddress):
         parse_address(text)
@@ -178,7 +182,11 @@ def test_a_canonical_url_says_only_which_page_it_is(given_url: str, wanted: str)
     assert canonical(given_url) == wanted
 
 
-@given(st.from_regex(r"https?://[a-z]{1,9}\.test(/[a-zA-Z0-9%._~é -]{0,20})?(\?[a-z=&%+]{0,20})?", fullmatch=True))
+@given(
+    st.from_regex(
+        r"https?://[a-z]{1,9}\.test(/[a-zA-Z0-9%._~é -]{0,20})?(\?[a-z=&%+]{0,20})?", fullmatch=True
+    )
+)
 def test_making_a_url_canonical_twice_changes_nothing(url: str) -> None:
     try:
         once = canonical(url)

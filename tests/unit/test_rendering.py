@@ -102,7 +102,15 @@ def test_the_one_click_headers_stand_on_the_wire_as_they_are(compiled: CompiledM
     assert f"\r\nList-Unsubscribe: <{url}>\r\n".encode() in raw
     assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in raw
     headers = raw.split(b"\r\n\r\n")[0]
-    for name in (b"From", b"To", b"Subject", b"Date", b"Message-ID", b"List-Unsubscribe", b"List-Id"):
+    for name in (
+        b"From",
+        b"To",
+        b"Subject",
+        b"Date",
+        b"Message-ID",
+        b"List-Unsubscribe",
+        b"List-Id",
+    ):
         assert len(re.findall(rb"(?m)^" + name + rb":", headers)) == 1
     assert b"List-Post: NO" in headers
 
@@ -138,7 +146,7 @@ def test_content_is_escaped_and_styles_are_inlined_and_media_queries_survive(
     assert "<script" not in html
     assert "prefers-color-scheme: dark" in html
     assert "!important" in html
-    assert re.search(r'<h1[^>]*style=[^>]*font-size', html)
+    assert re.search(r"<h1[^>]*style=[^>]*font-size", html)
     assert len(html.encode()) < 102_000
 
 

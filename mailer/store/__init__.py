@@ -1,0 +1,1 @@
+"""SQLAlchemy: tables, engine, and all SQL. The ledger and `consents` keep the promises."""

@@ -144,7 +144,11 @@ def run_digest(
     due_at = digest.next_run_at
     won = session.execute(
         update(Digest)
-        .where(Digest.id == digest.id, Digest.next_run_at == due_at)
+        .where(
+            Digest.id == digest.id,
+            Digest.next_run_at == due_at,
+            Digest.last_run_at.is_not_distinct_from(digest.last_run_at),
+        )
         .values(next_run_at=next_run(digest.cron, digest.timezone, now), last_run_at=now)
         .returning(Digest.id)
     ).first()

@@ -44,8 +44,15 @@ class Patience:
     quit: float = 2.0
 
 
-_QUEUE_IDS = re.compile(
-    r"queued as ([\w-]+)|\bid=([\w-]+)|^ok:?\s+([\w.-]{6,})|([\w-]{6,}) message accepted", re.I
+# Postfix; Exim; sendmail; SES: in this order, for the last fits what the others say.
+_QUEUE_IDS = tuple(
+    re.compile(pattern, re.I)
+    for pattern in (
+        r"queued as ([\w-]+)",
+        r"\bid=([\w-]+)",
+        r"([\w-]{6,}) message accepted",
+        r"^ok:?\s+([\w.-]{6,})",
+    )
 )
 
 
@@ -295,8 +302,11 @@ _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
 def relay_queue_id(reply: Reply) -> str | None:
     """Return the relay's own name for the message, if its 250 has one in a known form."""
-    found = _QUEUE_IDS.search(reply.text)
-    return next((group for group in found.groups() if group), None) if found else None
+    for pattern in _QUEUE_IDS:
+        found = pattern.search(reply.text)
+        if found:
+            return found.group(1)
+    return None
 
 
 def _is_yes(stage: Stage, reply: Reply) -> bool:

@@ -1,0 +1,250 @@
+"""Digests and campaigns: an article once, a run once, and nothing half-made."""
+
+from datetime import timedelta
+
+import building as b
+import pytest
+from sqlalchemy import func, select
+
+from mailer.domain.errors import Refusal
+from mailer.feeds import Fetched, FetchError
+from mailer.services.articles import add_feed, fetch_feeds, read_page
+from mailer.services.campaigns import (
+    CannotCampaign,
+    cancel_campaign,
+    create_campaign,
+    pause_campaign,
+    resume_campaign,
+    schedule_campaign,
+    start_campaign,
+)
+from mailer.services.digests import Ran, Skipped, add_digest, preview_digest, run_digest
+from mailer.services.lookup import NotFound
+from mailer.services.newsletters import add_newsletter
+from mailer.services.notices import BadNotice, publish_notice
+from mailer.services.tick import tick
+from mailer.store.models import Article, Campaign, Digest, DigestArticle, Newsletter
+from mailer.transports.memory import MemoryTransport
+from mailer.wiring import Parts
+
+RSS = b"""<rss version="2.0"><channel><title>Desk</title>
+<item><title>One</title><link>https://news.test/one?utm_source=rss</link>
+<description>&lt;p&gt;First &lt;script&gt;x&lt;/script&gt;words.&lt;/p&gt;</description></item>
+<item><title>Two</title><link>https://news.test/two</link></item>
+<item><title>No link</title></item></channel></rss>"""
+
+
+def nothing(url: str, *, etag: str = "", last_modified: str = "") -> Fetched:
+    raise FetchError(f"{url} is out of reach.")
+
+
+def digest(parts: Parts, number_of_articles: int = 5, max_articles: int = 3) -> int:
+    with parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        b.readers(parts, session, made, 2)
+        b.articles(session, made, number_of_articles)
+        return add_digest(
+            session, made, slug="friday", purpose="updates", cron="0 7 * * FRI",
+            max_articles=max_articles, now=b.NOW,
+        ).id  # fmt: skip
+
+
+def run(parts: Parts, digest_id: int) -> Ran | Skipped | None:
+    with parts.sessions.begin() as session:
+        return run_digest(session, session.get_one(Digest, digest_id), now=b.NOW, forced=True)
+
+
+def test_every_article_is_in_a_digest_once_and_none_is_missed(parts: Parts) -> None:
+    digest_id = digest(parts)
+    first, second, third = (run(parts, digest_id) for _ in range(3))
+    assert isinstance(first, Ran)
+    assert isinstance(second, Ran)
+    titles = [
+        [article["title"] for article in ran.campaign.content["articles"]]
+        for ran in (first, second)
+    ]
+    assert titles == [["Story 0", "Story 1", "Story 2"], ["Story 3", "Story 4"]]
+    assert first.campaign.subject == "The Weekly: Story 0"
+    assert third == Skipped("there is no new article")
+    with parts.sessions() as session:
+        assert session.get_one(Digest, digest_id).last_outcome == "there is no new article"
+        assert session.scalar(select(func.count()).select_from(DigestArticle)) == 5
+
+
+def test_two_ticks_at_once_run_a_digest_once(parts: Parts) -> None:
+    digest_id = digest(parts)
+    with parts.sessions() as one:
+        stale = one.get_one(Digest, digest_id)
+    assert isinstance(run(parts, digest_id), Ran)
+    with parts.sessions.begin() as session:
+        session.add(stale)
+        assert run_digest(session, stale, now=b.NOW, forced=True) is None
+    with parts.sessions() as session:
+        assert session.scalar(select(func.count()).select_from(Campaign)) == 1
+
+
+def test_a_tick_makes_up_for_one_missed_run_and_for_none_that_is_stale(parts: Parts) -> None:
+    digest_id = digest(parts)
+
+    def after(hours: float) -> int:
+        with parts.sessions.begin() as session:
+            session.get_one(Digest, digest_id).next_run_at = b.NOW - timedelta(hours=hours)
+        tick(parts.sessions, fetch=nothing, now=lambda: b.NOW)
+        with parts.sessions() as session:
+            return session.scalar(select(func.count()).select_from(Campaign)) or 0
+
+    assert after(hours=30) == 0
+    assert after(hours=2) == 1
+    tick(parts.sessions, fetch=nothing, now=lambda: b.NOW)
+    with parts.sessions() as session:
+        assert session.scalar(select(func.count()).select_from(Campaign)) == 1
+        assert session.get_one(Digest, digest_id).next_run_at > b.NOW
+
+
+def test_a_feed_gives_articles_once_and_a_broken_one_stops_no_other(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        add_feed(session, made, "https://broken.test/rss")
+        add_feed(session, made, "https://news.test/rss")
+        newsletter_id = made.id
+
+    def fetch(url: str, *, etag: str = "", last_modified: str = "") -> Fetched:
+        if "broken" in url:
+            raise FetchError("It is out of reach.")
+        return Fetched(url, RSS, "application/rss+xml", "", "")
+
+    for added, updated in ((2, 0), (0, 2)):
+        broken, fine = fetch_feeds(
+            parts.sessions, newsletter_id=newsletter_id, fetch=fetch, now=parts.now
+        )
+        assert broken.error == "It is out of reach."
+        assert (fine.added, fine.updated, len(fine.skipped)) == (added, updated, 1)
+    with parts.sessions() as session:
+        found = session.scalars(select(Article).order_by(Article.title)).all()
+        assert [article.canonical_url for article in found] == [
+            "https://news.test/one", "https://news.test/two",
+        ]  # fmt: skip
+        assert found[0].summary == "First words."
+
+
+def test_a_campaigns_content_is_frozen_when_it_is_made(parts: Parts) -> None:
+    campaign_id = b.sending_campaign(parts, 1)
+    with parts.sessions.begin() as session:
+        for article in session.scalars(select(Article)):
+            article.title = "Changed"
+    transport = MemoryTransport()
+    b.send_all(parts, transport)
+    assert b"Story 0" in transport.accepted[0][1]
+    assert b"Changed" not in transport.accepted[0][1]
+    assert campaign_id
+
+
+def test_a_paused_campaign_sends_nothing_and_a_resumed_one_the_rest(parts: Parts) -> None:
+    campaign_id = b.sending_campaign(parts, 4)
+    transport = MemoryTransport()
+    with parts.sessions.begin() as session:
+        pause_campaign(session, session.get_one(Campaign, campaign_id))
+    b.send_all(parts, transport)
+    assert transport.accepted == []
+    with parts.sessions.begin() as session:
+        resume_campaign(session, session.get_one(Campaign, campaign_id))
+    b.send_all(parts, transport)
+    assert len(transport.accepted) == 4
+
+
+def test_a_cancelled_campaign_sends_nothing_and_says_how_many(parts: Parts) -> None:
+    campaign_id = b.sending_campaign(parts, 4)
+    with parts.sessions.begin() as session:
+        campaign = session.get_one(Campaign, campaign_id)
+        assert cancel_campaign(session, campaign, now=b.NOW) == 4
+        with pytest.raises(CannotCampaign, match="cancelled"):
+            resume_campaign(session, campaign)
+    transport = MemoryTransport()
+    b.send_all(parts, transport)
+    assert transport.accepted == []
+    assert set(b.states(parts).values()) == {"cancelled"}
+
+
+def test_who_signs_up_after_the_start_is_not_in_the_audience(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        b.readers(parts, session, made, 2)
+        campaign = create_campaign(
+            session, made, purpose="updates", subject="News",
+            article_ids=b.articles(session, made, 1), now=b.NOW,
+        )  # fmt: skip
+        start_campaign(session, campaign, now=b.NOW)
+        b.readers(parts, session, made, 5)
+        campaign_id = campaign.id
+    b.prepare_campaign(
+        parts.sessions, campaign_id, renderer=parts.renderer, now=parts.now, pause=lambda: None,
+        chunk=1,
+    )  # fmt: skip
+    assert len(b.states(parts)) == 2
+
+
+def test_a_template_that_cannot_be_rendered_pauses_the_campaign_and_mails_nobody(
+    parts: Parts,
+) -> None:
+    own = parts.settings.home / "templates" / "broken"
+    own.mkdir(parents=True)
+    for part in ("subject.txt", "preheader.txt", "body.html", "body.txt"):
+        (own / part).write_text("{{ nobody.knows }}")
+    with parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        b.readers(parts, session, made, 1)
+        campaign = create_campaign(
+            session, made, purpose="updates", subject="News", template="broken",
+            article_ids=b.articles(session, made, 1), now=b.NOW,
+        )  # fmt: skip
+        start_campaign(session, campaign, now=b.NOW)
+        campaign_id = campaign.id
+    with pytest.raises(Refusal, match="nobody"):
+        b.prepare_campaign(
+            parts.sessions, campaign_id, renderer=parts.renderer, now=parts.now,
+            pause=lambda: None,
+        )  # fmt: skip
+    assert b.campaign_state(parts, campaign_id) == "paused"
+    assert b.states(parts) == {}
+
+
+def test_what_cannot_be_is_refused_in_one_sentence(sqlite_parts: Parts) -> None:
+    with sqlite_parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        with pytest.raises(CannotCampaign, match="--article"):
+            create_campaign(session, made, purpose="updates", subject="x", now=b.NOW)
+        with pytest.raises(NotFound, match="article 99"):
+            create_campaign(
+                session, made, purpose="updates", subject="x", article_ids=[99], now=b.NOW
+            )
+        with pytest.raises(NotFound, match="updates, partner-promotions"):
+            create_campaign(session, made, purpose="nope", subject="x", html="x", now=b.NOW)
+        with pytest.raises(Refusal, match="one line"):
+            create_campaign(
+                session, made, purpose="updates", subject="x\r\nBcc: y", html="x", now=b.NOW
+            )
+        bare = add_newsletter(session, slug="bare", name="Bare", sender="a@b.test", now=b.NOW)
+        with pytest.raises(BadNotice, match="no purposes"):
+            publish_notice(session, bare, locale="en", text="x", now=b.NOW)
+        with pytest.raises(Refusal, match="no file"):
+            add_feed(session, bare, "/nowhere/feed.xml")
+        with pytest.raises(Refusal, match="cannot be read"):
+            read_page("/nowhere/page.html", fetch=nothing)
+        made.postal_address = ""
+        campaign = create_campaign(
+            session, made, purpose="updates", subject="x", html="<p>x</p>", now=b.NOW
+        )
+        with pytest.raises(CannotCampaign, match="postal address"):
+            start_campaign(session, campaign, now=b.NOW)
+        with pytest.raises(CannotCampaign, match="postal address"):
+            schedule_campaign(session, campaign, b.NOW + timedelta(hours=1), now=b.NOW)
+
+
+def test_a_preview_names_the_articles_and_uses_none(parts: Parts) -> None:
+    digest_id = digest(parts)
+    for _ in range(2):
+        with parts.sessions.begin() as session:
+            found = preview_digest(session, session.get_one(Digest, digest_id))
+            assert [article.title for article in found] == ["Story 0", "Story 1", "Story 2"]
+    with parts.sessions() as session:
+        assert session.scalars(select(Newsletter)).one().slug == "weekly"

@@ -1,0 +1,167 @@
+"""A relay for the tests, on loopback: it fails where its script says, and its file is the truth.
+
+What it accepted stands, fsynced, in a file of JSON lines before its 250 goes out. As a program:
+`python sink.py --file F --seed N --trouble 0.2` prints its port.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import re
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DROP = "drop"  # close the connection instead of answering
+DROP_AFTER_DOT = "drop-after-dot"  # take the message, then close without a word
+
+Trouble = Callable[[str, str], str | None]
+"""(stage, line) → a reply such as `450 4.2.1 busy`, DROP, DROP_AFTER_DOT, or None."""
+
+
+def no_trouble(_stage: str, _line: str) -> str | None:
+    """Take everything."""
+    return None
+
+
+def seeded(seed: int, share: float) -> Trouble:
+    """Return trouble at random, the same for the same seed and order of events."""
+    dice = random.Random(seed)
+    kinds = {
+        "RCPT": ["450 4.2.1 busy", DROP],
+        "DOT": ["451 4.3.0 later", DROP, DROP_AFTER_DOT],
+    }
+
+    def trouble(stage: str, _line: str) -> str | None:
+        if stage in kinds and dice.random() < share:
+            return dice.choice(kinds[stage])
+        return None
+
+    return trouble
+
+
+@dataclass
+class Sink:
+    """One listening relay."""
+
+    file: Path
+    trouble: Trouble = no_trouble
+    extensions: tuple[str, ...] = ("PIPELINING", "SIZE 10000000", "8BITMIME", "SMTPUTF8")
+    tls: ssl.SSLContext | None = None
+    connections: int = 0
+    commands: list[str] = field(default_factory=list)
+    port: int = 0
+
+    async def start(self) -> None:
+        """Listen on a free loopback port."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        self._server.close()
+
+    def accepted(self) -> list[dict[str, str]]:
+        """Return what stands in the file."""
+        if not self.file.exists():
+            return []
+        return [json.loads(line) for line in self.file.read_text("utf-8").splitlines()]
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            await self._talk(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        recipient = ""
+
+        async def say(text: str) -> None:
+            writer.write(text.encode() + b"\r\n")
+            await writer.drain()
+
+        async def goes_wrong(stage: str, line: str) -> bool:
+            answer = self.trouble(stage, line)
+            if answer == DROP:
+                raise ConnectionError
+            if answer:
+                await say(answer)
+            return answer is not None
+
+        if await goes_wrong("CONNECT", ""):
+            return
+        await say("220 sink")
+        while line := (await reader.readline()).decode("utf-8", "replace").rstrip("\r\n"):
+            verb = re.split(r"[ :]", line, maxsplit=1)[0].upper()
+            self.commands.append(line)
+            if await goes_wrong(verb, line):
+                continue
+            match verb:
+                case "EHLO":
+                    lines = ["sink", *self.extensions]
+                    for extension in lines[:-1]:
+                        await say(f"250-{extension}")
+                    await say(f"250 {lines[-1]}")
+                case "RCPT":
+                    recipient = line.partition("<")[2].partition(">")[0]
+                    await say("250 2.1.5 ok")
+                case "DATA":
+                    if not recipient:
+                        await say("503 5.5.1 no recipient")
+                        continue
+                    await say("354 go on")
+                    raw = await reader.readuntil(b"\r\n.\r\n")
+                    answer = self.trouble("DOT", recipient)
+                    if answer == DROP:
+                        return
+                    if answer in (None, DROP_AFTER_DOT):
+                        self._keep(recipient, raw)
+                    if answer == DROP_AFTER_DOT:
+                        return
+                    await say(answer or "250 2.0.0 Ok: queued as SINK1")
+                    recipient = ""
+                case "RSET" | "MAIL":
+                    recipient = ""
+                    await say("250 2.0.0 ok")
+                case "QUIT":
+                    await say("221 2.0.0 bye")
+                    return
+                case "STARTTLS" if self.tls:
+                    await say("220 2.0.0 go on")
+                    await writer.start_tls(self.tls)
+                case "AUTH":
+                    await say("235 2.7.0 welcome")
+                case _:
+                    await say("502 5.5.1 what")
+
+    def _keep(self, recipient: str, raw: bytes) -> None:
+        found = re.search(rb"(?m)^X-Mailer-Delivery: (\S+)", raw)
+        entry = {"to": recipient, "delivery": found.group(1).decode() if found else ""}
+        with self.file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+async def _main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--file", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--trouble", type=float, default=0.0)
+    arguments = parser.parse_args()
+    sink = Sink(arguments.file, seeded(arguments.seed, arguments.trouble))
+    await sink.start()
+    print(sink.port, flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

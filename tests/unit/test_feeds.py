@@ -1,0 +1,246 @@
+"""Feeds and pages of strangers: plain text comes out, or one sentence."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from mailer.feeds import (
+    Fetched,
+    FetchError,
+    Limits,
+    NoArticle,
+    NotModified,
+    UnreadableFeed,
+    extract_article,
+    fetch,
+    parse_feed,
+)
+
+ITEM = """<item><title>{title}</title><link>{link}</link><description>{text}</description>
+<category>Politics</category><dc:creator>Ada</dc:creator>
+<media:content url="/lead.jpg" medium="image" width="1200"/><media:credit>EPA</media:credit>
+<pubDate>Tue, 24 Nov 2026 09:00:00 +0100</pubDate></item>"""
+RSS = (
+    '<rss version="2.0" xmlns:dc="http://purl.org/dc/elements/1.1/" '
+    'xmlns:media="http://search.yahoo.com/mrss/"><channel><title>Desk</title>'
+    "<link>https://news.test/</link><language>fr</language>{items}</channel></rss>"
+)
+
+
+def rss(**item: str) -> bytes:
+    base = {"title": "A story", "link": "https://news.test/a", "text": "Words."}
+    return RSS.format(items=ITEM.format(**{**base, **item})).encode()
+
+
+def test_an_rss_entry_is_read_whole() -> None:
+    feed = parse_feed(rss(text="&lt;p&gt;One.&lt;/p&gt;&lt;p&gt;Two&amp;amp;.&lt;/p&gt;"), url="f")
+    (entry,) = feed.entries
+    assert (feed.title, entry.title, entry.summary) == ("Desk", "A story", "One. Two&.")
+    assert (entry.author, entry.section, entry.language) == ("Ada", "Politics", "fr")
+    assert entry.image
+    assert (entry.image.url, entry.image.credit) == ("https://news.test/lead.jpg", "EPA")
+    assert entry.published_at
+    assert entry.published_at.isoformat() == "2026-11-24T08:00:00+00:00"
+
+
+def test_a_json_feed_is_read_whole() -> None:
+    document = {
+        "version": "https://jsonfeed.org/version/1.1", "title": "Desk", "language": "en",
+        "items": [
+            {"id": "1", "url": "https://news.test/a?utm_medium=x", "title": "A &amp; b",
+             "content_html": "<figure><img src='/i.jpg' alt='x'><figcaption>Cap</figcaption>"
+             "</figure><p>Words.</p>", "authors": [{"name": "Ada"}], "tags": ["Culture"]},
+            {"id": "2", "title": "no link"}, "nonsense",
+        ],
+    }  # fmt: skip
+    feed = parse_feed(json.dumps(document).encode(), url="f")
+    (entry,) = feed.entries
+    assert (entry.canonical_url, entry.title) == ("https://news.test/a", "A & b")
+    assert (entry.summary, entry.author, entry.section) == ("Words.", "Ada", "Culture")
+    assert entry.image
+    assert (entry.image.url, entry.image.caption) == ("https://news.test/i.jpg", "Cap")
+    assert len(feed.skipped) == 2
+
+
+HOSTILE = {
+    "script in the title": ({"title": "x&lt;script&gt;alert(1)&lt;/script&gt;y"}, "alert"),
+    "a style in the text": ({"text": "a&lt;style&gt;b{}&lt;/style&gt;"}, "b{}"),
+    "an image that is no address": ({"text": "&lt;img src='data:x'&gt; a"}, "data:"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_markup_of_strangers_becomes_plain_text(case: str) -> None:
+    changes, unwanted = HOSTILE[case]
+    (entry,) = parse_feed(rss(**changes), url="f").entries
+    assert unwanted not in repr(entry)
+    assert "<" not in entry.title + entry.summary
+
+
+def test_a_link_that_runs_script_is_no_article() -> None:
+    feed = parse_feed(rss(link="javascript:alert(1)"), url="f")
+    assert feed.entries == ()
+    assert len(feed.skipped) == 1
+
+
+UNREADABLE = {
+    "nothing": b"",
+    "a page": b"<html><body>Hello</body></html>",
+    "broken json": b'{"version": ',
+    "another json": b'{"a": 1}',
+    "an entity bomb": b'<!DOCTYPE x [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]><rss>&b;</rss>',
+    "an outer entity": b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><rss>&a;</rss>',
+    "too much": b"<rss>" + b" " * 6_000_000,
+    "deep json": b'{"version":' + b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_what_is_no_feed_is_refused_in_one_sentence(case: str) -> None:
+    with pytest.raises(UnreadableFeed) as refusal:
+        parse_feed(UNREADABLE[case], url="https://news.test/feed")
+    assert "\n" not in str(refusal.value)
+    assert "https://news.test/feed" in str(refusal.value)
+
+
+def test_only_so_many_entries_are_read() -> None:
+    items = "".join(
+        ITEM.format(title=f"T{number}", link=f"https://news.test/{number}", text="x")
+        for number in range(600)
+    )
+    feed = parse_feed(RSS.format(items=items).encode(), url="f")
+    assert len(feed.entries) == 500
+    assert "500" in feed.skipped[-1]
+
+
+PARAGRAPH = "The port was opened again on Friday, and the boats came home with the evening tide. "
+PAGE = f"""<html lang="en-GB"><head><title>The port | News</title>
+<link rel="canonical" href="https://news.test/port?utm_source=x">
+<meta property="og:title" content="The port opens | News">
+<meta property="og:type" content="article">
+<meta property="article:section" content="Culture">
+<meta property="og:image" content="/port-1200.jpg">
+<script type="application/ld+json">{{"@type": "NewsArticle", "headline": "The port opens",
+"author": [{{"@type": "Person", "name": "Ada"}}], "datePublished": "2026-11-20T09:00:00+01:00"}}
+</script></head><body><nav>Home</nav><article><h1>The port opens</h1>
+<figure><img src="/port-1200.jpg" alt="Boats"><figcaption><span class="credit">Copyright: EPA</span>
+The boats</figcaption></figure><p>{PARAGRAPH * 2}</p><p>{PARAGRAPH * 3}</p></article></body>
+</html>"""
+
+
+def test_an_article_page_is_read_whole() -> None:
+    article = extract_article(PAGE.encode(), url=None)
+    assert (article.canonical_url, article.title) == ("https://news.test/port", "The port opens")
+    assert (article.author, article.section, article.language) == ("Ada", "Culture", "en-GB")
+    assert article.summary.startswith("The port was opened again")
+    assert article.image
+    assert article.image.url == "https://news.test/port-1200.jpg"
+    assert (article.image.alt, article.image.caption) == ("Boats", "The boats")
+    assert article.image.credit == "EPA"
+    assert article.published_at
+    assert article.published_at.isoformat() == "2026-11-20T08:00:00+00:00"
+
+
+NO_ARTICLE = {
+    "nothing": "",
+    "a log-in page": "<html><body><form><input></form>Please log in</body></html>",
+    "a front page": "<html><body>"
+    + "<a href='/x'>Headline of a story</a> " * 50
+    + "</body></html>",
+    "no address": PAGE.replace("canonical", "x"),
+}
+
+
+@pytest.mark.parametrize("case", NO_ARTICLE)
+def test_a_page_without_an_article_is_refused_in_one_sentence(case: str) -> None:
+    with pytest.raises(NoArticle) as refusal:
+        extract_article(NO_ARTICLE[case].encode(), url=None)
+    assert "\n" not in str(refusal.value)
+
+
+class _Site(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path == "/inside":
+            self.send_response(302)
+            self.send_header("Location", "http://169.254.169.254/latest/meta-data")
+            self.end_headers()
+        elif self.path == "/round":
+            self.send_response(302)
+            self.send_header("Location", "/round")
+            self.end_headers()
+        elif self.path == "/bomb":
+            self.send_response(200)
+            self.send_header("Content-Encoding", "gzip")
+            self.end_headers()
+            self.wfile.write(gzip.compress(b"0" * 20_000_000))
+        elif self.headers.get("If-None-Match") == '"same"':
+            self.send_response(304)
+            self.end_headers()
+        elif self.path == "/missing":
+            self.send_error(404)
+        else:
+            self.send_response(200)
+            self.send_header("ETag", '"same"')
+            self.end_headers()
+            self.wfile.write(b"hello")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Site) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+ALLOWED = frozenset({"127.0.0.1"})
+
+
+def test_an_unchanged_page_is_not_fetched_again(site: str) -> None:
+    fetched = fetch(site + "/page", allow=ALLOWED)
+    assert isinstance(fetched, Fetched)
+    assert fetched.body == b"hello"
+    assert isinstance(fetch(site + "/page", allow=ALLOWED, etag=fetched.etag), NotModified)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/inside", "private network"),
+        ("/round", "redirects more than"),
+        ("/bomb", "larger than"),
+        ("/missing", "404"),
+    ],
+)
+def test_what_a_site_does_wrong_is_said_in_one_sentence(site: str, path: str, said: str) -> None:
+    with pytest.raises(FetchError, match=said) as refusal:
+        fetch(site + path, allow=ALLOWED, limits=Limits(octets=1_000_000))
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/", "http://localhost/", "http://[::1]/", "http://10.0.0.1/",
+        "http://169.254.169.254/", "http://[::ffff:127.0.0.1]/", "http://0.0.0.0/",
+        "http://2130706433/", "http://192.168.1.1/",
+    ],
+)  # fmt: skip
+def test_private_addresses_are_not_fetched_unless_named(url: str) -> None:
+    with pytest.raises(FetchError, match=r"MAILER_FETCH_ALLOW|not known"):
+        fetch(url)
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://x.test/", "gopher://x.test", "x"])
+def test_only_web_addresses_are_fetched(url: str) -> None:
+    with pytest.raises(FetchError, match="https"):
+        fetch(url)

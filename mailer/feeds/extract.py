@@ -240,7 +240,7 @@ def _caption(figure: Any) -> tuple[str, str]:
         if found:
             credited = credit(found.group(1) or found.group(2))
             text = text[: found.start()]
-    return text.strip(" |–—-"), credited
+    return text.strip(" |–—-•"), credited
 
 
 def _string(value: Any) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+
 import uvicorn
 
 from mailer.web.app import create_app
@@ -10,6 +13,8 @@ from mailer.wiring import Parts
 
 def serve(parts: Parts) -> None:
     """Serve until SIGTERM or SIGINT; requests that have begun are answered."""
+    # After its shutdown uvicorn raises the signal once more: asked to end, we have ended well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
         create_app(parts),
         host=parts.settings.bind_host,

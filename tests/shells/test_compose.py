@@ -68,7 +68,11 @@ def test_every_service_starts_by_its_command_and_ends_by_sigterm(
             if name != "migrate"
         }
         until(lambda: _ready(environment), "the web process")
-        until(lambda: _workers(environment) == ["send", "work"], "the workers")
+        try:
+            until(lambda: _workers(environment) == ["send", "work"], "the workers")
+        except AssertionError:
+            print(*(path.read_text() for path in tmp_path.glob("*.log")), sep="\n")
+            raise
         assert all(process.poll() is None for process in processes.values())
         for process in processes.values():
             process.send_signal(signal.SIGTERM)

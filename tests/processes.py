@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mailer.embedded.leash import leashed
 
-WITHIN = 40.0
+WITHIN = 90.0
 
 
 def until(look: Callable[[], object], what: str, within: float = WITHIN) -> None:

@@ -1,7 +1,7 @@
 """A relay for the tests, on loopback: it fails where its script says, and its file is the truth.
 
-What it accepted stands, fsynced, in a file of JSON lines before its 250 goes out. As a program:
-`python sink.py --file F --seed N --trouble 0.2` prints its port.
+What it accepted stands, fsynced, in a file of JSON lines before its 250 goes out. As a program of
+its own (`running_sink`) it prints its port.
 """
 
 from __future__ import annotations
@@ -12,10 +12,17 @@ import json
 import os
 import random
 import re
+import signal
 import ssl
-from collections.abc import Callable
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from mailer.embedded.leash import leashed
 
 DROP = "drop"  # close the connection instead of answering
 DROP_AFTER_DOT = "drop-after-dot"  # take the message, then close without a word
@@ -53,6 +60,7 @@ class Sink:
     trouble: Trouble = no_trouble
     extensions: tuple[str, ...] = ("PIPELINING", "SIZE 10000000", "8BITMIME", "SMTPUTF8")
     tls: ssl.SSLContext | None = None
+    pause: float = 0.0  # seconds before every answer to a final dot
     connections: int = 0
     commands: list[str] = field(default_factory=list)
     port: int = 0
@@ -126,6 +134,7 @@ class Sink:
                         self._keep(recipient, raw)
                     if answer == DROP_AFTER_DOT:
                         return
+                    await asyncio.sleep(self.pause)
                     await say(answer or "250 2.0.0 Ok: queued as SINK1")
                     recipient = ""
                 case "RSET" | "MAIL":
@@ -151,13 +160,39 @@ class Sink:
             os.fsync(file.fileno())
 
 
+@contextmanager
+def running_sink(
+    file: Path, *, seed: int = 0, trouble: float = 0.0, pause: float = 0.0
+) -> Iterator[int]:
+    """Run a sink in a process of its own, that `file` outlives; yields its port."""
+    sink = subprocess.Popen(
+        [sys.executable, __file__, "--file", str(file), "--seed", str(seed),
+         "--trouble", str(trouble), "--pause", str(pause)],
+        stdout=subprocess.PIPE, text=True, preexec_fn=leashed(signal.SIGTERM),
+    )  # fmt: skip
+    assert sink.stdout
+    try:
+        yield int(sink.stdout.readline())
+    finally:
+        sink.terminate()
+        sink.communicate()
+
+
+def accepted_by(file: Path) -> Counter[str]:
+    """Return how often each address stands in a sink's file."""
+    lines = file.read_text("utf-8").splitlines() if file.exists() else []
+    return Counter(json.loads(line)["to"] for line in lines)
+
+
 async def _main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--file", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trouble", type=float, default=0.0)
+    parser.add_argument("--pause", type=float, default=0.0)
     arguments = parser.parse_args()
-    sink = Sink(arguments.file, seeded(arguments.seed, arguments.trouble))
+    trouble = seeded(arguments.seed, arguments.trouble)
+    sink = Sink(arguments.file, trouble, pause=arguments.pause)
     await sink.start()
     print(sink.port, flush=True)
     await asyncio.Event().wait()

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mailer.cli.console import AsJson, answer, answer_fields, answer_rows, example, say
+from mailer.cli.console import AsJson, answer, answer_fields, answer_rows, example, progress
 from mailer.cli.opening import open_installation
 from mailer.services.articles import (
     add_article,
@@ -46,10 +46,10 @@ def add(
     with parts.sessions.begin() as session:
         find_newsletter(session, newsletter_name)
     drafts = []
-    for location in locations:
-        if not as_json:
-            say(f"Reading {location}")
-        drafts.append(read_page(location, fetch=parts.fetch, url=url))
+    with progress("reading pages") as advance:
+        for number, location in enumerate(locations, start=1):
+            drafts.append(read_page(location, fetch=parts.fetch, url=url))
+            advance(number, len(locations))
     rows = []
     with parts.sessions.begin() as session:
         newsletter = find_newsletter(session, newsletter_name)

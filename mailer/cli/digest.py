@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mailer.cli.campaign_fields import campaign_sentence
-from mailer.cli.console import AsJson, Yes, answer, answer_fields, answer_rows, ask, example, say
+from mailer.cli.console import (
+    AsJson,
+    Yes,
+    answer,
+    answer_fields,
+    answer_rows,
+    ask,
+    example,
+    progress,
+    say,
+)
 from mailer.cli.opening import open_installation
 from mailer.cli.watching import follow, say_if_nobody_works
 from mailer.services.articles import fetch_feeds
@@ -201,9 +211,12 @@ def remove(
 
 def _read_feeds(parts: Parts, newsletter_id: int) -> None:
     """Read the feeds; one that is broken is told and stops nothing, as in a run by itself."""
-    for read in fetch_feeds(
-        parts.sessions, newsletter_id=newsletter_id, fetch=parts.fetch, now=parts.now, progress=say
-    ):
+    with progress("reading feeds") as advance:
+        reports = fetch_feeds(
+            parts.sessions, newsletter_id=newsletter_id, fetch=parts.fetch, now=parts.now,
+            progress=advance,
+        )  # fmt: skip
+    for read in reports:
         if read.error:
             say(f"{read.location}: {read.error}")
 

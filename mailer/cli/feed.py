@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mailer.cli.console import AsJson, answer, answer_rows, example, say
+from mailer.cli.console import AsJson, answer, answer_rows, example, progress, say
 from mailer.cli.opening import open_installation
 from mailer.domain.errors import Refusal
 from mailer.services.articles import add_feed, fetch_feeds, list_feeds, remove_feed
@@ -68,9 +68,11 @@ def fetch(
     parts = open_installation()
     with parts.sessions.begin() as session:
         chosen = find_newsletter(session, newsletter_name).id if newsletter_name else None
-    reports = fetch_feeds(
-        parts.sessions, newsletter_id=chosen, fetch=parts.fetch, now=parts.now, progress=say
-    )
+    with progress("reading feeds") as advance:
+        reports = fetch_feeds(
+            parts.sessions, newsletter_id=chosen, fetch=parts.fetch, now=parts.now,
+            progress=advance,
+        )  # fmt: skip
     rows: list[dict[str, Any]] = [
         {
             "location": report.location,

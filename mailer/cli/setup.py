@@ -58,7 +58,8 @@ def doctor(as_json: AsJson = False) -> None:
 def status(as_json: AsJson = False) -> None:
     """Show how things stand, in numbers.
 
-    Readers, open deliveries per lane, newsletters, campaigns in progress, digests, workers.
+    Readers, open deliveries per lane, newsletters, campaigns in progress, digests, workers,
+    relays that fail.
     """
     from mailer.services.overview import overview
     from mailer.store.engine import reading
@@ -76,11 +77,12 @@ def status(as_json: AsJson = False) -> None:
     )
     parts_shown = (
         ("newsletters", ("newsletter", "name", "active_readers")),
-        ("campaigns", ("campaign_id", "newsletter", "subject", "state", "counts")),
+        ("campaigns", ("campaign_id", "newsletter", "subject", "state", "reason", "counts")),
         ("digests", ("newsletter", "digest", "next_run_at", "last_outcome")),
         ("workers", ("name", "queue", "seen_at")),
+        ("failing_relays", ("relay", "reason", "left_alone_until")),
     )
     for name, columns in parts_shown:
-        typer.echo(f"{name}: {len(fields[name]) or 'none'}")
+        typer.echo(f"{name.replace('_', ' ')}: {len(fields[name]) or 'none'}")
         for row in fields[name]:
             typer.echo("  " + " · ".join(shown(row[column]) or "–" for column in columns))

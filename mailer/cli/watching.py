@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from mailer.cli.console import progress, say
+from mailer.cli.console import progress, say, shown
 from mailer.domain.campaigns import CampaignState
+from mailer.domain.errors import Refusal
 from mailer.services.alive import alive_workers
 from mailer.services.lookup import find_campaign
+from mailer.services.overview import failing_relays, overview
 from mailer.services.reports import report
 from mailer.store.engine import reading
 
@@ -24,6 +26,19 @@ _ENDS = {
 _POLL_SECONDS = 0.3
 
 
+class RelayFails(Refusal):
+    """Mails wait because the relay does not take them."""
+
+
+def refuse_failing_relay(parts: Parts) -> None:
+    """Raise RelayFails where mails are left that wait for a relay."""
+    with reading(parts.sessions) as session:
+        found = overview(session, now=parts.now())
+    waiting = sum(found["open_deliveries"].values())
+    if waiting and found["failing_relays"]:
+        raise RelayFails(f"{_relay_sentence(found['failing_relays'][0])} Mails waiting: {waiting}.")
+
+
 def say_if_nobody_works(parts: Parts) -> None:
     """Name the command that starts workers where none is alive."""
     with reading(parts.sessions) as session:
@@ -37,13 +52,25 @@ def say_if_nobody_works(parts: Parts) -> None:
 
 def follow(parts: Parts, campaign_id: int) -> dict[str, Any]:
     """Show the campaign's progress until it ends or pauses; return its report."""
+    told = ""
     with progress("sending") as advance:
         while True:
             with reading(parts.sessions) as session:
                 now = report(session, find_campaign(session, str(campaign_id)))
+                failing = failing_relays(session)
+            if failing and failing[0]["reason"] != told:
+                told = failing[0]["reason"]
+                say(_relay_sentence(failing[0]))
             still_open = sum(now["counts"][state] for state in ("queued", "leased", "sending"))
             total = sum(now["counts"].values())
             advance(total - still_open, total)
             if now["state"] in _ENDS:
                 return now
             time.sleep(_POLL_SECONDS)
+
+
+def _relay_sentence(failing: dict[str, Any]) -> str:
+    return (
+        f"The relay {failing['relay']} fails ({failing['reason']}) and is left alone until "
+        f"{shown(failing['left_alone_until'])}; then it is tried again: see `mailer doctor`."
+    )

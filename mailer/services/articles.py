@@ -89,11 +89,12 @@ def fetch_feeds(
     newsletter_id: int | None,
     fetch: Fetch,
     now: Callable[[], datetime],
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[FeedReport]:
     """Read all feeds (of one newsletter); a broken one is noted on its row and stops no other.
 
-    The network stands between two transactions, never in one.
+    The network stands between two transactions, never in one. `progress` is told how many are
+    read, of how many.
     """
     with sessions() as session:
         statement = select(Feed).order_by(Feed.id)
@@ -101,8 +102,8 @@ def fetch_feeds(
             statement = statement.where(Feed.newsletter_id == newsletter_id)
         feeds = list(session.scalars(statement))
     reports = []
-    for feed in feeds:
-        progress(feed.location)
+    for number, feed in enumerate(feeds):
+        progress(number, len(feeds))
         try:
             fetched = _read(feed, fetch)
             parsed = (
@@ -121,6 +122,7 @@ def fetch_feeds(
             continue
         with sessions.begin() as session:
             reports.append(_keep(session, feed.id, fetched, parsed, now()))
+    progress(len(feeds), len(feeds))
     return reports
 
 

@@ -21,6 +21,7 @@ from mailer.store.models import (
     Subscription,
     delivery,
 )
+from mailer.store.relays import troubles
 
 _IN_PROGRESS = [
     CampaignState.SCHEDULED.value,
@@ -31,7 +32,10 @@ _IN_PROGRESS = [
 
 
 def overview(session: Session, *, now: datetime) -> dict[str, Any]:
-    """Return newsletters, readers, open deliveries per lane, campaigns, workers and digests."""
+    """Return newsletters, readers, open deliveries per lane, campaigns, digests, workers, relays.
+
+    Of the relays only those that fail: what they say, and until when they are left alone.
+    """
     return {
         "newsletters": _newsletters(session),
         "readers": session.scalar(select(func.count()).select_from(Subscriber)),
@@ -42,7 +46,16 @@ def overview(session: Session, *, now: datetime) -> dict[str, Any]:
             {"name": worker.name, "queue": worker.queue, "seen_at": worker.seen_at}
             for worker in alive_workers(session, now=now)
         ],
+        "failing_relays": failing_relays(session),
     }
+
+
+def failing_relays(session: Session) -> list[dict[str, Any]]:
+    """Return the relays that failed when they were last tried."""
+    return [
+        {"relay": name, "reason": reason, "left_alone_until": until}
+        for name, reason, until in troubles(session)
+    ]
 
 
 def _newsletters(session: Session) -> list[dict[str, Any]]:

@@ -37,10 +37,10 @@ def report(session: Session, campaign: Campaign) -> dict[str, Any]:
         "paused_reason": campaign.paused_reason,
         "audience": audience,
         "counts": found,
-        "created_at": _iso(campaign.created_at),
-        "send_at": _iso(campaign.send_at),
-        "started_at": _iso(campaign.started_at),
-        "finished_at": _iso(campaign.finished_at),
+        "created_at": campaign.created_at,
+        "send_at": campaign.send_at,
+        "started_at": campaign.started_at,
+        "finished_at": campaign.finished_at,
     }
 
 
@@ -70,7 +70,7 @@ def deliveries(
             "attempts": row.attempts,
             "message_id": message_id_of(row.id),
             "last_reply": row.last_reply,
-            "sent_at": _iso(row.settled_at) if row.state == DeliveryState.SENT else None,
+            "sent_at": row.settled_at if row.state == DeliveryState.SENT else None,
         }
         for row in session.execute(statement)
     ]
@@ -119,7 +119,3 @@ def _requeue(session: Session, campaign: Campaign, state: DeliveryState, now: da
         campaign.state = CampaignState.SENDING.value
         campaign.finished_at = None
     return number
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None

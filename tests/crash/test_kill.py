@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -17,8 +16,9 @@ import building as b
 import pytest
 import servers
 from conftest import KEYS, opened, settings_for
-from processes import clean_environment, until
+from processes import clean_environment, running, until
 from redis import Redis
+from sink import accepted_by, running_sink
 from sqlalchemy import func, select
 
 from mailer.embedded.leash import leashed
@@ -28,16 +28,6 @@ from mailer.wiring import Parts
 
 HERE = Path(__file__).parent
 READERS = 300
-
-
-def _sink(tmp_path: Path, seed: int, trouble: float) -> tuple[subprocess.Popen[str], int]:
-    sink = subprocess.Popen(
-        [sys.executable, str(HERE.parent / "sink.py"), "--file", str(tmp_path / "accepted"),
-         "--seed", str(seed), "--trouble", str(trouble)],
-        stdout=subprocess.PIPE, text=True, preexec_fn=leashed(signal.SIGTERM),
-    )  # fmt: skip
-    assert sink.stdout
-    return sink, int(sink.stdout.readline())
 
 
 def _sender(parts: Parts, port: int, log: Path, wrong: bool = False) -> subprocess.Popen[bytes]:
@@ -54,15 +44,8 @@ def _sender(parts: Parts, port: int, log: Path, wrong: bool = False) -> subproce
         )  # fmt: skip
 
 
-def _end(sink: subprocess.Popen[str]) -> None:
-    sink.terminate()
-    sink.communicate()
-
-
 def _accepted(tmp_path: Path) -> Counter[str]:
-    file = tmp_path / "accepted"
-    lines = file.read_text().splitlines() if file.exists() else []
-    return Counter(json.loads(line)["to"] for line in lines)
+    return accepted_by(tmp_path / "accepted")
 
 
 def _open(parts: Parts) -> int:
@@ -74,24 +57,24 @@ def _open(parts: Parts) -> int:
 def _play(parts: Parts, tmp_path: Path, seed: int, *, wrong: bool = False) -> tuple[int, int]:
     """Send to everybody, killing the sender now and then; return crashes and the sink's number."""
     dice = random.Random(seed)
-    sink, port = _sink(tmp_path, seed, 0.0 if wrong else 0.03)
+    trouble = 0.0 if wrong else 0.03
     crashes = 0
-    sender = _sender(parts, port, tmp_path / "log", wrong)
-    try:
-        deadline = time.monotonic() + 150
-        while crashes < 5 if wrong else _open(parts):
-            assert time.monotonic() < deadline, (tmp_path / "log").read_text()[-3000:]
-            if crashes < 5 and sum(_accepted(tmp_path).values()) > crashes * READERS / 6:
-                time.sleep(dice.random() * 0.15)
-                sender.kill()
-                sender.wait()
-                crashes += 1
-                sender = _sender(parts, port, tmp_path / "log", wrong)
-            time.sleep(0.02)
-    finally:
-        sender.kill()
-        sender.wait()
-        _end(sink)
+    with running_sink(tmp_path / "accepted", seed=seed, trouble=trouble) as port:
+        sender = _sender(parts, port, tmp_path / "log", wrong)
+        try:
+            deadline = time.monotonic() + 150
+            while crashes < 5 if wrong else _open(parts):
+                assert time.monotonic() < deadline, (tmp_path / "log").read_text()[-3000:]
+                if crashes < 5 and sum(_accepted(tmp_path).values()) > crashes * READERS / 6:
+                    time.sleep(dice.random() * 0.15)
+                    sender.kill()
+                    sender.wait()
+                    crashes += 1
+                    sender = _sender(parts, port, tmp_path / "log", wrong)
+                time.sleep(0.02)
+        finally:
+            sender.kill()
+            sender.wait()
     return crashes, sum(_accepted(tmp_path).values())
 
 
@@ -127,27 +110,20 @@ def test_redis_may_forget_everything_or_die_in_the_middle(
     home.mkdir()
     (tmp_path / "mailer.db").write_bytes(sqlite_template.read_bytes())
     url = f"sqlite:///{tmp_path / 'mailer.db'}"
-    with contextmanager(opened)(settings_for(url, home)) as parts:
+    with (
+        contextmanager(opened)(settings_for(url, home)) as parts,
+        running_sink(tmp_path / "accepted") as port,
+    ):
         campaign_id = b.sending_campaign(parts, READERS)
-        sink, port = _sink(tmp_path, 1, 0.0)
         environment = clean_environment(
             MAILER_HOME=str(home), MAILER_DATABASE_URL=url,
             MAILER_BIND=f"127.0.0.1:{servers.free_port()}",
             MAILER_SMTP_URL=f"smtp://127.0.0.1:{port}?tls=none&connections=3", **KEYS,
         )  # fmt: skip
-        with (tmp_path / "log").open("ab") as output:
-            up = subprocess.Popen(
-                [sys.executable, "-m", "mailer", "up"], env=environment, stdout=output,
-                stderr=output, preexec_fn=leashed(signal.SIGTERM),
-            )  # fmt: skip
-        try:
+        with running(["up"], environment, tmp_path / "log"):
             until(lambda: sum(_accepted(tmp_path).values()) > READERS / 10, "the first mails")
             _hurt_redis(home, trouble)
             until(lambda: b.campaign_state(parts, campaign_id) == "finished", "the campaign's end")
-        finally:
-            up.terminate()
-            up.wait(60)
-            _end(sink)
         assert set(_accepted(tmp_path).values()) == {1}
         assert len(_accepted(tmp_path)) == READERS
 

@@ -11,7 +11,18 @@ from pathlib import Path
 import pytest
 
 from mailer.cli.ports import PortInUse, refuse_taken_port
+from mailer.store import migrate
 
+LATER_MIGRATION = f"""
+from alembic import op
+
+revision = "9999"
+down_revision = "{migrate._scripts().get_current_head()}"
+
+
+def upgrade():
+    op.execute("CREATE TABLE later (id INTEGER)")
+"""
 TEMPLATES = Path(__file__).parents[2] / "templates" / "email"
 
 
@@ -55,6 +66,20 @@ def test_a_newer_database_is_refused(weekly, home):
         "The database is of a newer version (9999_from_the_future) than this program: install the "
         "newer mailer, or restore a backup made with this one.",
     )
+
+
+def test_an_older_database_is_left_alone_until_the_operator_upgrades_it(
+    weekly, tmp_path, monkeypatch
+):
+    migrations = tmp_path / "migrations"
+    shutil.copytree(migrate._MIGRATIONS, migrations)
+    (migrations / "versions" / "9999_later.py").write_text(LATER_MIGRATION, "utf-8")
+    monkeypatch.setattr(migrate, "_MIGRATIONS", migrations)
+    sentence = "The database is of an older version: back it up, then run `mailer db upgrade`."
+    refused(weekly("newsletter", "list"), sentence)
+    refused(weekly("init"), sentence)
+    assert weekly("db", "upgrade").status == 0
+    assert weekly("newsletter", "list").status == 0
 
 
 def test_an_empty_database_names_init(weekly, home):
@@ -216,6 +241,28 @@ def test_wrong_usage_ends_with_two(weekly, line):
     assert ended.status == 2
     assert "Error:" in ended.err
     assert "Traceback" not in ended.err
+
+
+def test_a_relay_that_is_down_is_named_and_costs_no_reader_an_attempt(
+    weekly, monkeypatch, tmp_path
+):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound and not listening: nothing can answer there
+        port = nobody.getsockname()[1]
+        monkeypatch.setenv("MAILER_SMTP_URL", f"smtp://127.0.0.1:{port}?tls=none")
+        letter = tmp_path / "letter.html"
+        letter.write_text("<p>Dear reader</p>", "utf-8")
+        create = ["campaign", "create", "weekly", "--purpose", "updates", "--subject", "Hi"]
+        assert weekly(*create, "--html", str(letter)).status == 0
+        assert weekly("campaign", "send", "1").status == 0
+        ended = weekly("worker", "--until-idle")
+        status = weekly("status", "--json").document
+        (row,) = weekly("campaign", "deliveries", "1", "--json").document
+    assert ended.status == 1
+    assert "mailer: The relay default fails (no connection: Connection refused)" in ended.err
+    assert ended.err.rstrip().endswith("see `mailer doctor`. Mails waiting: 1.")
+    assert status["failing_relays"][0]["relay"] == "default"
+    assert (row["state"], row["attempts"]) == ("queued", 0)
 
 
 def test_a_dangerous_verb_without_a_yes_does_nothing(weekly, home, tmp_path):

@@ -241,12 +241,14 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_template_that_cannot_be_is_refused_in_one_sentence(tmp_path: Path, case: str) -> None:
-    source, _ = REFUSED[case]
+    source, named = REFUSED[case]
     own = template(tmp_path, body_html=f"<html><body>{source}</body></html>")
     with pytest.raises(TemplateRefused) as refusal:
         compile_message(own, context(), HEADERS, nonce="00ff")
-    assert "\n" not in str(refusal.value)
-    assert "own" in str(refusal.value)
+    said = str(refusal.value)
+    assert "\n" not in said
+    assert "own" in said
+    assert named in said
 
 
 def test_an_operators_html_is_cleaned() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mailer.domain.errors import Refusal
+from mailer.domain.urls import is_loopback
 
 
 class BadSetting(Refusal):
@@ -110,6 +111,11 @@ class Settings:
         """The right-hand side of Message-IDs: our own host (RFC 5322 §3.6.4)."""
         host = urlsplit(self.public_url).hostname or "localhost"
         return host if "." in host and not host.replace(".", "").isdigit() else "mailer.invalid"
+
+    @property
+    def serves_loopback_alone(self) -> bool:
+        """Whether the pages are bound to, and published under, an address of this machine only."""
+        return is_loopback(self.bind_host) and is_loopback(urlsplit(self.public_url).hostname or "")
 
     @property
     def keys_dir(self) -> Path:

@@ -8,11 +8,11 @@ import ssl
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from mailer.domain.errors import Refusal
+from mailer.domain.urls import is_loopback
 from mailer.settings import KEY_NAMES, Settings, load
 
 _TIMEOUT_SECONDS = 5.0
@@ -41,14 +41,6 @@ def examine() -> Iterator[Finding]:
     yield _redis(settings)
     yield _relay(settings)
     yield _public_url(settings)
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether only this machine reaches the host."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _home(settings: Settings) -> Finding:

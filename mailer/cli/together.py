@@ -43,8 +43,13 @@ def run_together() -> None:
     )
     supervisor.start()
     typer.echo(f"Up: {settings.public_url} (logs in {settings.home / 'logs'}). Ctrl-C ends it.")
-    if settings.smtp_url is None:
+    if settings.smtp_url is None and settings.serves_loopback_alone:
         typer.echo(f"No relay is set: every mail is in the inbox, {settings.public_url}/inbox")
+    elif settings.smtp_url is None:
+        typer.echo(
+            f"No relay is set: mails reach nobody and are kept in {settings.inbox_dir}. The "
+            "inbox's page is shown on loopback only; set MAILER_SMTP_URL to send."
+        )
     supervisor.run()
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from mailer.domain.errors import Refusal
+from mailer.domain.urls import is_loopback
 
 
 class BadRelay(Refusal):
@@ -76,7 +76,7 @@ def parse_relay_url(url: str) -> RelayConfig:
         rate=_rate(options.get("rate") or ""),
         kind=_kind(options.get("kind") or "queueing"),
     )
-    if config.user and config.security is Security.NONE and not _is_loopback(config.host):
+    if config.user and config.security is Security.NONE and not is_loopback(config.host):
         raise BadRelay(
             f"The relay {config} would be sent a password without TLS: use tls=required."
         )
@@ -114,12 +114,3 @@ def _kind(text: str) -> RelayKind:
         return RelayKind(text)
     except ValueError:
         raise BadRelay("The relay's option kind must be queueing or direct.") from None
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

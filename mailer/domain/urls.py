@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from mailer.domain.errors import Refusal
@@ -50,6 +51,14 @@ def canonical(url: str) -> str:
     ]
     path = quote(parts.path, safe="/%:@!$&'()*+,;=~-._") or "/"
     return urlunsplit((parts.scheme.lower(), host.lower(), path, urlencode(kept), ""))
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine is reached by that name or address (brackets or not)."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _is_tracking(name: str) -> bool:

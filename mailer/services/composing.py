@@ -104,7 +104,8 @@ class Composer:
         confirms = claimed.kind is DeliveryKind.CONFIRMATION
         return ReaderValues(
             email=claimed.email,
-            name=claimed.name,
+            # Whoever filled in the form may be a stranger: nothing of theirs goes into this mail.
+            name="" if confirms else claimed.name,
             unsubscribe_url=self._links.unsubscribe(newsletter, reader, campaign),
             preferences_url=self._links.preferences(newsletter, reader, campaign),
             confirm_url=self._links.confirm(newsletter, reader, claimed.serial) if confirms else "",

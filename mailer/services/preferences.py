@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.consent import ConsentState, SubscriptionState
 from mailer.domain.tokens import TokenKind, TokenSigner
-from mailer.services.notices import current_notice
+from mailer.services.notices import current_notice, notice_by_hash
 from mailer.store.consents import Evidence, ShownNotice, record
 from mailer.store.models import Newsletter, Notice, Purpose, Subscriber, Subscription
 from mailer.store.readers import lock_reader
@@ -83,25 +83,14 @@ def open_preferences(session: Session, signer: TokenSigner, text: str) -> Prefer
     if newsletter is None or reader is None:
         return None
     locale = reader.locale or newsletter.locale
-    states = {
-        subscription.purpose_id: subscription.is_active
-        for subscription in _standing(session, reader.id, newsletter.id)
-    }
+    notice = current_notice(session, newsletter, locale)
     return Preferences(
         newsletter=newsletter,
         email=reader.email,
         name=reader.name,
         locale=locale,
-        purposes=tuple(
-            PurposeChoice(
-                purpose.slug,
-                purpose.label(locale, newsletter.locale),
-                purpose.kind,
-                states.get(purpose.id, False),
-            )
-            for purpose in newsletter.purposes
-        ),
-        notice=current_notice(session, newsletter, locale),
+        purposes=tuple(_choices(session, newsletter, reader.id, notice, locale)),
+        notice=notice,
     )
 
 
@@ -111,23 +100,44 @@ def save_preferences(
     text: str,
     *,
     wanted: frozenset[str],
+    notice_sha256: str | None,
     name: str,
     locale: str,
     evidence: Evidence,
     now: datetime,
 ) -> Preferences | None:
-    """Make the reader's consents exactly `wanted`; whoever holds the link holds the mailbox."""
+    """Give and withdraw what the boxes say; whoever holds the link holds the mailbox.
+
+    Only what the wording on the page offered can be given. A request that still waits for its
+    confirmation is no ticked box, and an unticked one leaves it alone.
+    """
     token = signer.read(text, TokenKind.PREFERENCES)
     newsletter = session.get(Newsletter, token.newsletter_id) if token else None
     reader = lock_reader(session, token.subscriber_id) if token else None
     if newsletter is None or reader is None:
         return None
-    notice = current_notice(session, newsletter, locale or newsletter.locale)
-    shown = ShownNotice(notice) if notice else None
+    shown = _shown(session, newsletter, notice_sha256, locale)
+    offered = {purpose["slug"] for purpose in shown.notice.purposes} if shown else set()
     reader.name, reader.locale = name, locale
+    active = _active_ids(session, reader.id, newsletter.id)
     for purpose in newsletter.purposes:
-        state = ConsentState.GIVEN if purpose.slug in wanted else ConsentState.WITHDRAWN
-        record(session, reader, purpose, state, evidence, now=now, shown=shown)
+        if purpose.slug in wanted & offered:
+            record(session, reader, purpose, ConsentState.GIVEN, evidence, now=now, shown=shown)
+        elif purpose.slug not in wanted and purpose.id in active:
+            record(session, reader, purpose, ConsentState.WITHDRAWN, evidence, now=now, shown=shown)
+    session.flush()
+    return open_preferences(session, signer, text)
+
+
+def leave_all(
+    session: Session, signer: TokenSigner, text: str, evidence: Evidence, *, now: datetime
+) -> Preferences | None:
+    """Withdraw from every purpose of the newsletter, and from what still waits to be confirmed."""
+    token = signer.read(text, TokenKind.PREFERENCES)
+    reader = lock_reader(session, token.subscriber_id) if token else None
+    if token is None or reader is None:
+        return None
+    withdraw(session, reader, evidence, newsletter_id=token.newsletter_id, now=now)
     session.flush()
     return open_preferences(session, signer, text)
 
@@ -148,6 +158,40 @@ def withdraw(
         for subscription in _standing(session, reader.id, newsletter_id)
         if purpose_ids is None or subscription.purpose_id in purpose_ids
     )
+
+
+def _choices(
+    session: Session, newsletter: Newsletter, reader_id: int, notice: Notice | None, locale: str
+) -> Iterator[PurposeChoice]:
+    """Yield the boxes in the wording's words and order, then whatever else the reader receives."""
+    active = _active_ids(session, reader_id, newsletter.id)
+    purposes = {purpose.slug: purpose for purpose in newsletter.purposes}
+    for offered in notice.purposes if notice else ():
+        purpose = purposes.pop(offered["slug"])
+        yield PurposeChoice(purpose.slug, offered["label"], offered["kind"], purpose.id in active)
+    for purpose in purposes.values():
+        if purpose.id in active:
+            label = purpose.label(locale, newsletter.locale)
+            yield PurposeChoice(purpose.slug, label, purpose.kind, True)
+
+
+def _shown(
+    session: Session, newsletter: Newsletter, sha256: str | None, locale: str
+) -> ShownNotice | None:
+    """Return the wording that stood on the page; the current one, as assumed, if it is not said."""
+    said = notice_by_hash(session, newsletter, sha256) if sha256 else None
+    if said is not None:
+        return ShownNotice(said)
+    current = current_notice(session, newsletter, locale or newsletter.locale)
+    return ShownNotice(current, assumed=True) if current else None
+
+
+def _active_ids(session: Session, reader_id: int, newsletter_id: int) -> set[int]:
+    return {
+        subscription.purpose_id
+        for subscription in _standing(session, reader_id, newsletter_id)
+        if subscription.is_active
+    }
 
 
 def _standing(

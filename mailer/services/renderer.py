@@ -17,6 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mailer.domain.links import Links
+from mailer.domain.locales import direction
 from mailer.rendering import (
     CompiledMessage,
     ReaderValues,
@@ -27,8 +28,6 @@ from mailer.rendering import (
 from mailer.services.composing import MailIdentity
 from mailer.store.models import Campaign, Newsletter, Notice, Publisher, Purpose, Variant
 from mailer.store.once import insert_once
-
-_RIGHT_TO_LEFT = frozenset({"ar", "he", "fa", "ur", "ps", "sd", "ug", "yi", "dv"})
 
 
 class Renderer:
@@ -163,7 +162,7 @@ def _house(session: Session, newsletter: Newsletter, locale: str = "") -> dict[s
             "name": newsletter.name,
             "slug": newsletter.slug,
             "locale": locale,
-            "dir": "rtl" if locale.split("-")[0] in _RIGHT_TO_LEFT else "ltr",
+            "dir": direction(locale),
             "postal_address": newsletter.postal_address,
             "privacy_url": newsletter.privacy_url,
             "terms_url": newsletter.terms_url,

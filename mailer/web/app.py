@@ -18,7 +18,6 @@ from mailer.services.newsletters import list_newsletters
 from mailer.transports.capture import CaptureListener
 from mailer.web import archive, consent, health, inbox, signup
 from mailer.web.pages import error_page, page, pages_folder
-from mailer.web.requests import is_loopback
 from mailer.web.running import in_transaction
 from mailer.wiring import Parts
 
@@ -59,7 +58,7 @@ async def home(request: Request) -> Response:
     """List the newsletters."""
 
     def answer(parts: Parts, session: Session) -> Response:
-        shows_inbox = parts.mailbox is not None and is_loopback(request)
+        shows_inbox = inbox.shown_mailbox(request) is not None
         return page("home.html", newsletters=list_newsletters(session), shows_inbox=shows_inbox)
 
     return await in_transaction(request, answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sqlalchemy.orm import Session
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -9,6 +10,7 @@ from starlette.routing import Route
 from mailer.domain.consent import Method
 from mailer.services.preferences import (
     leave,
+    leave_all,
     open_leave,
     open_preferences,
     save_preferences,
@@ -17,6 +19,7 @@ from mailer.services.signup import confirm, open_confirmation
 from mailer.web.pages import message, not_our_link, page
 from mailer.web.requests import evidence, read_form, text, texts
 from mailer.web.running import in_transaction
+from mailer.wiring import Parts
 
 _ONE_CLICK = ("List-Unsubscribe", "One-Click")  # RFC 8058 §3.2
 
@@ -100,25 +103,29 @@ async def show_preferences(request: Request) -> Response:
 
 
 async def press_save(request: Request) -> Response:
-    """Keep what the reader chose; the button "leave all" chooses nothing."""
+    """Keep what the reader chose, or, with the button "leave all", end all of it."""
     form = await read_form(request)
     leaves_all = text(form, "leave") == "all"
-    return await in_transaction(
-        request,
-        lambda parts, session: _preferences_page(
-            save_preferences(
+
+    def answer(parts: Parts, session: Session) -> Response:
+        said = evidence(request, Method.PREFERENCES, parts.settings.trusted_proxies)
+        if leaves_all:
+            found = leave_all(session, parts.signer, _token(request), said, now=parts.now())
+        else:
+            found = save_preferences(
                 session,
                 parts.signer,
                 _token(request),
-                wanted=frozenset() if leaves_all else frozenset(texts(form, "purpose")),
+                wanted=frozenset(texts(form, "purpose")),
+                notice_sha256=text(form, "notice", 64) or None,
                 name=text(form, "name", 100),
                 locale=text(form, "locale", 35),
-                evidence=evidence(request, Method.PREFERENCES, parts.settings.trusted_proxies),
+                evidence=said,
                 now=parts.now(),
-            ),
-            saved=True,
-        ),
-    )
+            )
+        return _preferences_page(found, saved=True)
+
+    return await in_transaction(request, answer)
 
 
 def _token(request: Request) -> str:

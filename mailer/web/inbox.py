@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from mailer.transports.capture import CaughtMail, Mailbox
 from mailer.web.pages import PAGE_HEADERS, page
-from mailer.web.requests import is_loopback
+from mailer.web.requests import is_local
 from mailer.wiring import Parts
 
 _SHOWN = 200
@@ -31,6 +31,19 @@ def routes() -> list[Route]:
         Route("/inbox/{mail_id}/html", show_html, methods=["GET"]),
         Route("/inbox/{mail_id}/raw", show_raw, methods=["GET"]),
     ]
+
+
+def shown_mailbox(request: Request) -> Mailbox | None:
+    """Return the inbox where it may be shown: to this machine, by an installation for it alone.
+
+    A reverse proxy on this machine asks from loopback too, and often by that name; so the public
+    address must be loopback as well, and nobody may have passed the request on.
+    """
+    parts: Parts = request.app.state.parts
+    passed_on = any(name in request.headers for name in ("forwarded", "x-forwarded-for", "via"))
+    if not parts.settings.serves_loopback_alone or passed_on or not is_local(request):
+        return None
+    return parts.mailbox
 
 
 async def show_list(request: Request) -> Response:
@@ -80,10 +93,10 @@ def _page(template: str, **context: Any) -> Response:
 
 
 def _mailbox(request: Request) -> Mailbox:
-    parts: Parts = request.app.state.parts
-    if parts.mailbox is None or not is_loopback(request):
+    mailbox = shown_mailbox(request)
+    if mailbox is None:
         raise HTTPException(404)
-    return parts.mailbox
+    return mailbox
 
 
 async def _mail(request: Request) -> CaughtMail:

@@ -9,6 +9,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from mailer.domain.locales import direction
+
 _POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
@@ -20,8 +22,6 @@ PAGE_HEADERS = {
 }
 TOKEN_HEADERS = {**PAGE_HEADERS, "Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
 """For pages behind a signed link: kept nowhere, told to nobody."""
-
-_RIGHT_TO_LEFT = frozenset({"ar", "he", "fa", "ur"})
 
 
 def pages_folder() -> Path:
@@ -46,8 +46,9 @@ def page(
     template: str, *, status: int = 200, token: bool = False, locale: str = "en", **context: Any
 ) -> HTMLResponse:
     """Return a page; `token`: it stands behind a signed link."""
-    direction = "rtl" if locale.split("-")[0] in _RIGHT_TO_LEFT else "ltr"
-    html = _environment.get_template(template).render(locale=locale, dir=direction, **context)
+    html = _environment.get_template(template).render(
+        locale=locale, dir=direction(locale), **context
+    )
     return HTMLResponse(html, status, TOKEN_HEADERS if token else PAGE_HEADERS)
 
 

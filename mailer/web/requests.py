@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from mailer.domain.consent import Method
+from mailer.domain.urls import is_loopback
 from mailer.store.consents import Evidence
 
 _LARGEST_FORM = 65_536
@@ -75,18 +76,10 @@ def client_ip(request: Request, proxies: Sequence[str]) -> str:
     return peer
 
 
-def is_loopback(request: Request) -> bool:
+def is_local(request: Request) -> bool:
     """Say whether the request comes from this very machine, and asks for it by that name."""
-    host = (request.url.hostname or "").strip("[]")
     peer = request.client.host if request.client else ""
-    return _loopback(peer) and (host == "localhost" or _loopback(host))
-
-
-def _loopback(text: str) -> bool:
-    try:
-        return ipaddress.ip_address(text).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(peer) and is_loopback(request.url.hostname or "")
 
 
 def _once(body: bytes) -> Receive:

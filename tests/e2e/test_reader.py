@@ -3,86 +3,37 @@
 from __future__ import annotations
 
 import re
-import threading
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import building as b
 import pytest
-import servers
-import uvicorn
-from conftest import opened, settings_for
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
+from processes import until
 
 from mailer.transports.capture import CaughtMail
-from mailer.web.app import create_app
 from mailer.wiring import Parts
-
-WITHIN = 20.0
-
-
-@pytest.fixture
-def site(sqlite_template: Path, tmp_path: Path) -> Iterator[Parts]:
-    """A served installation with its inbox, its sender running."""
-    port = servers.free_port()
-    bind = f"127.0.0.1:{port}"
-    url = f"sqlite:///{tmp_path / 'mailer.db'}"
-    (tmp_path / "mailer.db").write_bytes(sqlite_template.read_bytes())
-    for parts in opened(settings_for(url, tmp_path / "home", MAILER_BIND=bind)):
-        config = uvicorn.Config(create_app(parts), port=port, log_level="warning", ws="none")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        until(lambda server=server: server.started)
-        with parts.sessions.begin() as session:
-            b.newsletter(session)
-        sender = parts.sender("test")
-        sender.start()
-        yield parts
-        sender.stop()
-        server.should_exit = True
-        thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser(chromium_path: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium_path, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(params=[False, True], ids=["with-javascript", "without-javascript"])
 def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     context = browser.new_context(java_script_enabled=not request.param)
     page = context.new_page()
-    page.set_default_timeout(WITHIN * 1000)
+    page.set_default_timeout(20_000)
     yield page
     context.close()
 
 
-def until(look: Callable[[], object]) -> object:
-    deadline = time.monotonic() + WITHIN
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError("waited in vain")
-
-
 def mail_to(parts: Parts, address: str, subject: str) -> CaughtMail:
-    def look() -> CaughtMail | None:
-        assert parts.mailbox
-        for mail in parts.mailbox.latest(50):
-            if address in mail.to and subject in mail.subject:
-                return mail
-        return None
+    found: list[CaughtMail] = []
 
-    found = until(look)
-    assert isinstance(found, CaughtMail)
-    return found
+    def look() -> bool:
+        assert parts.mailbox
+        mails = parts.mailbox.latest(50)
+        found.extend(mail for mail in mails if address in mail.to and subject in mail.subject)
+        return bool(found)
+
+    until(look, f"a mail to {address}")
+    return found[0]
 
 
 def test_a_reader_signs_up_confirms_reads_chooses_and_leaves(site: Parts, page: Page) -> None:

@@ -1,6 +1,6 @@
 """From the form to a standing consent, and out again."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import building as b
 from sqlalchemy import func, select
@@ -8,8 +8,22 @@ from sqlalchemy import func, select
 from mailer.domain.consent import Method
 from mailer.domain.suppression import SuppressionReason
 from mailer.services.notices import current_notice, publish_notice, wording_of
-from mailer.services.preferences import leave, open_leave, open_preferences, save_preferences
-from mailer.services.signup import ConfirmState, SignupOutcome, confirm, open_confirmation
+from mailer.services.preferences import (
+    Preferences,
+    leave,
+    leave_all,
+    open_leave,
+    open_preferences,
+    save_preferences,
+)
+from mailer.services.signup import (
+    ConfirmState,
+    Signup,
+    SignupOutcome,
+    confirm,
+    open_confirmation,
+    request_signup,
+)
 from mailer.store.consents import Evidence
 from mailer.store.models import (
     ConsentEvent,
@@ -19,6 +33,7 @@ from mailer.store.models import (
     Subscription,
     delivery,
 )
+from mailer.store.readers import ReaderDetails
 from mailer.store.suppressions import suppress
 from mailer.transports.memory import MemoryTransport
 from mailer.wiring import Parts
@@ -147,32 +162,105 @@ def test_an_old_link_brings_nobody_back_who_has_left_since(parts: Parts) -> None
     assert [state for state, _ in _events(parts)] == ["requested", "given", "withdrawn"]
 
 
+def save(
+    parts: Parts, *wanted: str, notice: str | None = None, name: str = "Ada", now: datetime = b.NOW
+) -> Preferences:
+    """Press "save" on the first reader's preference page."""
+    token = parts.links.preferences(1, 1).rpartition("/")[2]
+    with parts.sessions.begin() as session:
+        saved = save_preferences(
+            session,
+            parts.signer,
+            token,
+            wanted=frozenset(wanted),
+            notice_sha256=notice,
+            name=name,
+            locale="en",
+            evidence=Evidence(Method.PREFERENCES),
+            now=now,
+        )
+        assert saved
+        return saved
+
+
 def test_preferences_give_and_withdraw_single_purposes(parts: Parts) -> None:
     with parts.sessions.begin() as session:
         b.readers(parts, session, b.newsletter(session), 1)
-    token = parts.links.preferences(1, 1).rpartition("/")[2]
-
-    def save(*wanted: str) -> None:
-        with parts.sessions.begin() as session:
-            saved = save_preferences(
-                session,
-                parts.signer,
-                token,
-                wanted=frozenset(wanted),
-                name="Ada",
-                locale="en",
-                evidence=Evidence(Method.PREFERENCES),
-                now=b.NOW,
-            )
-            assert saved
-            assert saved.name == "Ada"
-
-    save("updates", "partner-promotions")
+    assert save(parts, "updates", "partner-promotions").name == "Ada"
     assert _subscriptions(parts) == {"updates": "active", "partner-promotions": "active"}
-    save("partner-promotions")
+    save(parts, "partner-promotions")
     assert _subscriptions(parts) == {"updates": "left", "partner-promotions": "active"}
-    save()
+    save(parts)
     assert _subscriptions(parts) == {"updates": "left", "partner-promotions": "left"}
+
+
+def test_what_preferences_give_points_to_the_wording_that_was_on_the_page(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        b.readers(parts, session, made, 1)
+        old = current_notice(session, made, "en")
+        assert old
+        new = b.publish_notice(session, made, locale="en", text="Another wording.", now=b.NOW)
+    save(parts, "updates", "partner-promotions", notice=old.sha256)
+    with parts.sessions() as session:
+        event = session.scalars(select(ConsentEvent).order_by(ConsentEvent.id.desc())).first()
+        assert event
+        assert (event.notice_id, event.notice_assumed) == (old.id, False)
+    save(parts, "updates")
+    save(parts, "updates", "partner-promotions")
+    with parts.sessions() as session:
+        event = session.scalars(select(ConsentEvent).order_by(ConsentEvent.id.desc())).first()
+        assert event
+        assert (event.notice_id, event.notice_assumed) == (new.id, True)
+
+
+def test_a_purpose_that_no_wording_names_cannot_be_given(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        b.readers(parts, session, made, 1)
+        b.add_purpose(session, made, "surveys", "Surveys, announced nowhere")
+    page = save(parts, "updates", "surveys")
+    assert _subscriptions(parts) == {"updates": "active"}
+    assert [choice.slug for choice in page.purposes] == ["updates", "partner-promotions"]
+
+
+def test_saving_leaves_alone_what_waits_to_be_confirmed_and_leaving_all_ends_it(
+    parts: Parts,
+) -> None:
+    with parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        [address] = b.readers(parts, session, made, 1)
+        b.sign_up(parts, session, made, address, ("partner-promotions",))
+    save(parts, "updates")
+    assert _subscriptions(parts) == {"updates": "active", "partner-promotions": "pending"}
+    token = parts.links.preferences(1, 1).rpartition("/")[2]
+    with parts.sessions.begin() as session:
+        said = Evidence(Method.PREFERENCES)
+        assert leave_all(session, parts.signer, token, said, now=b.NOW)
+    assert _subscriptions(parts) == {"updates": "left", "partner-promotions": "left"}
+
+
+def test_a_confirmation_carries_nothing_that_a_stranger_typed(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        request_signup(
+            session,
+            Signup(
+                newsletter=b.newsletter(session),
+                address=b.parse_address("ada@readers.test"),
+                purposes=("updates",),
+                evidence=Evidence(Method.FORM, user_agent="Buy my pills", page_url="pills"),
+                notice_sha256=None,
+                details=ReaderDetails(name="Buy my pills"),
+            ),
+            renderer=parts.renderer,
+            suppression_key=parts.suppression_key,
+            now=b.NOW,
+        )
+    transport = MemoryTransport()
+    b.send_all(parts, transport)
+    [(_, mail)] = transport.accepted
+    assert b"To: ada@readers.test\r\n" in mail
+    assert b"pills" not in mail
 
 
 def test_a_token_of_one_kind_opens_no_other_door(parts: Parts) -> None:

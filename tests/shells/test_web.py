@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import building as b
 import pytest
+from conftest import opened, settings_for
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
@@ -224,6 +227,25 @@ def test_the_inbox_is_for_this_machine_alone(client: TestClient, sqlite_parts: P
     assert client.get("/inbox", headers={"host": "evil.test"}).status_code == 404
     elsewhere = TestClient(client.app, base_url="http://127.0.0.1:8000", client=("192.0.2.1", 1))
     assert elsewhere.get("/inbox").status_code == 404
+    passed_on = {"x-forwarded-for": "192.0.2.1"}  # by a proxy on this machine, under its name
+    assert client.get("/inbox", headers=passed_on).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"MAILER_PUBLIC_URL": "https://news.example.org"}, {"MAILER_BIND": "0.0.0.0:8000"}],
+)
+def test_an_installation_that_others_reach_shows_no_inbox(
+    more: dict[str, str], sqlite_template: Path, tmp_path: Path
+) -> None:
+    shutil.copy(sqlite_template, tmp_path / "mailer.db")
+    url = f"sqlite:///{tmp_path / 'mailer.db'}"
+    for parts in opened(settings_for(url, tmp_path / "home", **more)):
+        here = TestClient(
+            create_app(parts), base_url="http://127.0.0.1:8000", client=("127.0.0.1", 1)
+        )
+        assert here.get("/inbox").status_code == 404
+        assert "inbox" not in here.get("/").text
 
 
 def test_monitors_are_told_what_is_there(client: TestClient) -> None:

@@ -66,6 +66,7 @@ class Parts:
         """Build the sender of a worker process; it is not started."""
         transport, connections = self._transport()
         return Sender(
+            self.engine,
             self.sessions,
             transport,
             Composer(self.links, self.identity),

@@ -146,6 +146,7 @@ def send_all(parts: Parts, transport: Transport, pace: Pace | None = None) -> No
 def make_sender(parts: Parts, transport: Transport, pace: Pace | None = None) -> Sender:
     """Return a sender that is not started."""
     return Sender(
+        parts.engine,
         parts.sessions,
         transport,
         Composer(parts.links, parts.identity),

@@ -7,6 +7,7 @@ import hmac
 from dataclasses import dataclass
 
 import email_validator
+import idna
 
 from mailer.domain.errors import Refusal
 
@@ -54,6 +55,17 @@ def parse_address(text: str) -> EmailAddress:
         shown = stripped if len(stripped) <= 80 else stripped[:79] + "…"
         raise BadAddress(f"“{shown}” is not an e-mail address: {error}") from None
     return EmailAddress(parsed.local_part, parsed.domain)
+
+
+def wire_address(address: str) -> str:
+    """Return a parsed address as SMTP and headers take it: the domain in ASCII (RFC 5890).
+
+    A local part that is not ASCII stays; it needs SMTPUTF8 (RFC 6531).
+    """
+    if address.isascii():
+        return address
+    local, _, domain = address.rpartition("@")
+    return f"{local}@{idna.encode(domain, uts46=True).decode('ascii')}"
 
 
 def address_hash(address: EmailAddress, key: bytes) -> str:

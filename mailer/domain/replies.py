@@ -93,4 +93,4 @@ def _refused_recipient(reply: Reply) -> Verdict:
 
 def masked(text: str) -> str:
     """Return the text with every address in it replaced, fit to be kept for long."""
-    return _ADDRESS.sub("‹address›", text)[:500]
+    return _ADDRESS.sub("‹address›", text)[:500] if "@" in text else text[:500]

@@ -7,9 +7,10 @@ read from the same compiled form.
 
 from mailer.rendering.compile import compile_message
 from mailer.rendering.environment import MessageTemplate, TemplateRefused, load_template
-from mailer.rendering.headers import HeaderRefused, ReaderValues, StaticHeaders
+from mailer.rendering.headers import HeaderRefused, StaticHeaders
 from mailer.rendering.html import sanitise_operator_html
 from mailer.rendering.message import CompiledMessage
+from mailer.rendering.personalise import ReaderValues
 
 __all__ = [
     "CompiledMessage",

@@ -10,7 +10,8 @@ from markupsafe import Markup
 from mailer.rendering.environment import MessageTemplate, TemplateRefused
 from mailer.rendering.headers import StaticHeaders, literal_field, mailbox, text_field
 from mailer.rendering.html import inlined, plain_text, refuse_misplaced, sanitise_operator_html
-from mailer.rendering.message import CompiledMessage, Place, SlotUse
+from mailer.rendering.message import SUBJECT, CompiledMessage
+from mailer.rendering.personalise import Place, SlotUse
 from mailer.rendering.quoted_printable import SOFT_BREAK, encode
 from mailer.rendering.slots import SlotMisused, Slots
 
@@ -35,8 +36,7 @@ def compile_message(
     text = template.render("body.txt", names).strip("\n") + "\n"
     boundary = f"=_{nonce}"
     segments = (
-        _shared_headers(headers, boundary),
-        SlotUse("headers", Place.HEADERS),
+        *_headers(headers, subject, slots, boundary),
         b"\r\n",
         _part_begin(boundary, "text/plain"),
         *_segments(text, slots, Place.TEXT),
@@ -44,11 +44,7 @@ def compile_message(
         *_segments(inlined(source), slots, Place.HTML),
         f"\r\n--{boundary}--\r\n".encode(),
     )
-    return CompiledMessage(
-        segments=tuple(_joined(segments)),
-        subject_parts=_subject_parts(subject, slots),
-        is_list_mail=headers.list_id is not None,
-    )
+    return CompiledMessage(tuple(_joined(segments)), _subject_parts(subject, slots))
 
 
 def _safe_html(source: str) -> Markup:
@@ -63,26 +59,33 @@ def _subject_parts(subject: str, slots: Slots) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def _shared_headers(headers: StaticHeaders, boundary: str) -> bytes:
-    fields = [
-        b"From: " + mailbox(headers.from_name, headers.from_address) + b"\r\n",
-        b"MIME-Version: 1.0\r\n",
-        f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n'.encode(),
-        literal_field("Content-Language", headers.language),
-    ]
+def _headers(
+    headers: StaticHeaders, subject: str, slots: Slots, boundary: str
+) -> Iterator[bytes | SlotUse]:
+    """Yield the header's fields: those that all have in common, and slots for the others."""
+    yield b"From: " + mailbox(headers.from_name, headers.from_address) + b"\r\n"
+    yield SlotUse("To", Place.HEADER)
+    has_slots = len(_subject_parts(subject, slots)) > 1
+    yield SUBJECT if has_slots else text_field("Subject", subject)
+    yield SlotUse("Date", Place.HEADER)
+    yield SlotUse("Message-ID", Place.HEADER)
+    yield b"MIME-Version: 1.0\r\n"
+    yield f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n'.encode()
+    yield literal_field("Content-Language", headers.language)
+    yield SlotUse("X-Mailer-Delivery", Place.HEADER)
     if headers.reply_to:
-        fields.append(b"Reply-To: " + mailbox("", headers.reply_to) + b"\r\n")
+        yield b"Reply-To: " + mailbox("", headers.reply_to) + b"\r\n"
     if headers.auto_submitted:
-        fields.append(b"Auto-Submitted: auto-generated\r\n")  # RFC 3834 §5
+        yield b"Auto-Submitted: auto-generated\r\n"  # RFC 3834 §5
     if headers.list_id:
-        fields.append(literal_field("List-Id", f"<{headers.list_id}>"))
-        fields.append(b"List-Post: NO\r\n")
-        fields.append(b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n")
+        yield literal_field("List-Id", f"<{headers.list_id}>")
+        yield b"List-Post: NO\r\n"
+        yield SlotUse("List-Unsubscribe", Place.HEADER)
+        yield b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
     if headers.list_help_url:
-        fields.append(literal_field("List-Help", f"<{headers.list_help_url}>"))
+        yield literal_field("List-Help", f"<{headers.list_help_url}>")
     if headers.feedback_id:
-        fields.append(text_field("Feedback-ID", headers.feedback_id))
-    return b"".join(fields)
+        yield text_field("Feedback-ID", headers.feedback_id)
 
 
 def _part_begin(boundary: str, content_type: str) -> bytes:

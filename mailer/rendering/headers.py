@@ -8,10 +8,11 @@ from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime
 
-import idna
-
+from mailer.domain.addresses import wire_address
 from mailer.domain.errors import Refusal
 
+_SIMPLE_NAME = re.compile(r"[A-Za-z0-9 ,.'&-]{1,40}")
+_SIMPLE_ADDRESS = re.compile(r"[A-Za-z0-9_.+-]{1,64}@[A-Za-z0-9.-]{1,100}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\u0085\u2028\u2029]")
 _LONGEST_NAME = 200
 
@@ -32,20 +33,6 @@ class StaticHeaders:
     list_help_url: str | None = None
     feedback_id: str | None = None
     auto_submitted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ReaderValues:
-    """One reader's own values; URLs and the Message-ID stand in headers as they are."""
-
-    email: str
-    name: str
-    unsubscribe_url: str
-    preferences_url: str
-    confirm_url: str
-    message_id: str
-    date: datetime
-    delivery: str
 
 
 def text_field(name: str, value: str) -> bytes:
@@ -71,12 +58,14 @@ def literal_field(name: str, value: str) -> bytes:
 
 def mailbox(name: str, address: str) -> bytes:
     """Return `Display Name <local@domain>`; the domain in ASCII (RFC 5890)."""
+    if _SIMPLE_ADDRESS.fullmatch(address) and len(address) + len(name) < 66:
+        if not name:
+            return address.encode()
+        if _SIMPLE_NAME.fullmatch(name) and name == name.strip():
+            return f'"{name}" <{address}>'.encode()
     refuse_control(name)
     refuse_control(address)
-    local, _, domain = address.rpartition("@")
-    if not domain.isascii():
-        domain = idna.encode(domain, uts46=True).decode("ascii")
-    spec = f"<{local}@{domain}>".encode()
+    spec = f"<{wire_address(address)}>".encode()
     shown = " ".join(name.split())[:_LONGEST_NAME]
     if not shown:
         return spec[1:-1]

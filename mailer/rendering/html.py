@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import logging
 import re
 
@@ -67,11 +66,6 @@ def plain_text(source: str) -> str:
     """Return an operator's HTML as text that a person would read, links in brackets."""
     config = ParserConfig(display_links=True, css=CSS_PROFILES["strict"])
     return str(get_text(f"<div>{sanitise_operator_html(source)}</div>", config)).strip()
-
-
-def escape(value: str) -> str:
-    """Return the value as it may stand in text and in quoted attributes."""
-    return html.escape(value, quote=True)
 
 
 def sanitise_operator_html(source: str) -> str:

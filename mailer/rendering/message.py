@@ -3,69 +3,65 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
-from enum import StrEnum
 
-from mailer.rendering.headers import (
-    ReaderValues,
-    date_value,
-    literal_field,
-    mailbox,
-    text_field,
-)
-from mailer.rendering.html import escape
-from mailer.rendering.quoted_printable import encode
+from mailer.rendering.headers import text_field
+from mailer.rendering.personalise import VALUES, Fill, Place, ReaderValues, SlotUse, fill_of
 
+SUBJECT = SlotUse("Subject", Place.HEADER)
+"""Stands in the segments where the subject itself holds a reader's value."""
 
-class Place(StrEnum):
-    """Where a slot stands, and so how its value is escaped."""
-
-    HTML = "html"
-    TEXT = "text"
-    HEADERS = "headers"  # all header fields that differ from reader to reader
-
-
-@dataclass(frozen=True, slots=True)
-class SlotUse:
-    """One place that a reader's value goes to."""
-
-    name: str
-    place: Place
+_FORM = 2
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledMessage:
-    """One variant. `subject` is cut at its slots: text, name, text, name, …, text."""
+    """One variant. `subject_parts` is the subject cut at its slots: text, name, text, …, text.
+
+    What it makes is fit for the wire as it is: CRLF only, no line over 998 octets, and none that
+    begins with a dot, whatever the values are (RFC 5321 §4.5.2 has nothing to do).
+    """
 
     segments: tuple[bytes | SlotUse, ...]
     subject_parts: tuple[str, ...]
-    is_list_mail: bool
+    _pieces: list[bytes] = field(init=False, repr=False, compare=False)
+    _holes: list[tuple[Fill, tuple[int, ...]]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Find the holes once, so that filling them is a few assignments and a join."""
+        places: dict[SlotUse, list[int]] = {}
+        pieces = []
+        for place, segment in enumerate(self.segments):
+            pieces.append(segment if isinstance(segment, bytes) else b"")
+            if not isinstance(segment, bytes):
+                places.setdefault(segment, []).append(place)
+        holes = [
+            (self._subject_field if use == SUBJECT else fill_of(use), tuple(where))
+            for use, where in places.items()
+        ]
+        object.__setattr__(self, "_pieces", pieces)
+        object.__setattr__(self, "_holes", holes)
 
     def personalise(self, values: ReaderValues) -> bytes:
-        """Return the whole message for one reader: CRLF, no line over 998 octets.
+        """Return the whole message for one reader.
 
         Raises HeaderRefused where a value would begin another header field.
         """
-        known = _reader_values(values)
-        filled: dict[SlotUse, bytes] = {}
-        pieces = []
-        for segment in self.segments:
-            if isinstance(segment, bytes):
-                pieces.append(segment)
-                continue
-            if segment not in filled:
-                filled[segment] = self._fill(segment, known, values)
-            pieces.append(filled[segment])
+        pieces = self._pieces.copy()
+        for fill, places in self._holes:
+            filled = fill(values)
+            for place in places:
+                pieces[place] = filled
         return b"".join(pieces)
 
     def subject(self, values: ReaderValues) -> str:
         """Return the subject as the reader sees it."""
-        known = _reader_values(values)
         return "".join(
-            known[part] if index % 2 else part for index, part in enumerate(self.subject_parts)
+            VALUES[part](values) if index % 2 else part
+            for index, part in enumerate(self.subject_parts)
         )
 
     def preview_html(self, values: ReaderValues) -> str:
@@ -84,12 +80,7 @@ class CompiledMessage:
             else [segment.name, segment.place]
             for segment in self.segments
         ]
-        document = {
-            "version": 1,
-            "segments": segments,
-            "subject": list(self.subject_parts),
-            "list": self.is_list_mail,
-        }
+        document = {"form": _FORM, "segments": segments, "subject": list(self.subject_parts)}
         return json.dumps(document, separators=(",", ":"))
 
     @classmethod
@@ -104,29 +95,10 @@ class CompiledMessage:
                 for segment in document["segments"]
             ),
             subject_parts=tuple(document["subject"]),
-            is_list_mail=document["list"],
         )
 
-    def _fill(self, use: SlotUse, known: dict[str, str], values: ReaderValues) -> bytes:
-        match use.place:
-            case Place.HTML:
-                return encode(escape(known[use.name]))
-            case Place.TEXT:
-                return encode(known[use.name])
-            case Place.HEADERS:
-                return self._headers(values)
-
-    def _headers(self, values: ReaderValues) -> bytes:
-        fields = [
-            b"To: " + mailbox(values.name, values.email) + b"\r\n",
-            text_field("Subject", self.subject(values)),
-            b"Date: " + date_value(values.date) + b"\r\n",
-            literal_field("Message-ID", values.message_id),
-            literal_field("X-Mailer-Delivery", values.delivery),
-        ]
-        if self.is_list_mail:
-            fields.append(literal_field("List-Unsubscribe", f"<{values.unsubscribe_url}>"))
-        return b"".join(fields)
+    def _subject_field(self, values: ReaderValues) -> bytes:
+        return text_field("Subject", self.subject(values))
 
     def _part(self, values: ReaderValues, content_type: str) -> str:
         message = message_from_bytes(self.personalise(values), policy=default)
@@ -135,13 +107,3 @@ class CompiledMessage:
             if part.get_content_type() == content_type:
                 return str(part.get_content())
         raise AssertionError(content_type)
-
-
-def _reader_values(values: ReaderValues) -> dict[str, str]:
-    return {
-        "reader.name": values.name,
-        "reader.email": values.email,
-        "links.unsubscribe": values.unsubscribe_url,
-        "links.preferences": values.preferences_url,
-        "links.confirm": values.confirm_url,
-    }

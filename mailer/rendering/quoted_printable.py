@@ -11,13 +11,15 @@ import re
 SOFT_BREAK = b"=\r\n"
 _WIDTH = 75  # and the soft break's "="
 _UNSAFE = re.compile(rb"[^\t !-<>-~]")
-_PLAIN = re.compile(r"[A-Za-z0-9:/_@?&+,;%~#-][A-Za-z0-9:/_.@?&+,;%~#-]{0,73}")
+_PLAIN = re.compile(r"[A-Za-z0-9:/_.@?&+,;%~#-]+")
 
 
 def encode(text: str) -> bytes:
     """Return the text encoded, without a line break at its end."""
-    if _PLAIN.fullmatch(text):
-        return text.encode("ascii")
+    if _PLAIN.fullmatch(text) and "." not in text[::_WIDTH]:
+        # Such as a link: nothing to escape, and no piece of it begins with a dot.
+        raw = text.encode("ascii")
+        return SOFT_BREAK.join([raw[at : at + _WIDTH] for at in range(0, len(raw), _WIDTH)])
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return b"\r\n".join(_line(line.encode()) for line in lines)
 

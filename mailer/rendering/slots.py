@@ -7,11 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
-READER_VALUES = {
-    "reader": ("name", "email"),
-    "links": ("unsubscribe", "preferences", "confirm"),
-}
-"""What templates may name of a reader, as `{{ reader.name }}`."""
+from mailer.rendering.personalise import VALUES
 
 
 class SlotMisused(Exception):
@@ -49,12 +45,11 @@ class Slots:
 
     def context(self) -> dict[str, dict[str, Slot]]:
         """Return what a template sees."""
-        return {
-            group: {
-                name: Slot(f"{group}.{name}", self.sentinel(f"{group}.{name}")) for name in names
-            }
-            for group, names in READER_VALUES.items()
-        }
+        groups: dict[str, dict[str, Slot]] = {}
+        for full_name in VALUES:
+            group, _, name = full_name.partition(".")
+            groups.setdefault(group, {})[name] = Slot(full_name, self.sentinel(full_name))
+        return groups
 
     def sentinel(self, name: str) -> str:
         """Return the letters and digits that stand for the value until it is known."""
@@ -62,11 +57,7 @@ class Slots:
 
     def split(self, text: str) -> Iterator[tuple[str, str | None]]:
         """Cut text at its sentinels: pairs of the text before and the name of the value after."""
-        names = {
-            self.sentinel(f"{group}.{name}"): f"{group}.{name}"
-            for group, names in READER_VALUES.items()
-            for name in names
-        }
+        names = {self.sentinel(name): name for name in VALUES}
         position = 0
         for found in re.finditer("|".join(names), text):
             yield text[position : found.start()], names[found.group()]

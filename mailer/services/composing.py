@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, select
 
-from mailer.domain.addresses import parse_address
+from mailer.domain.addresses import wire_address
 from mailer.domain.deliveries import DeliveryKind
 from mailer.domain.errors import Refusal
 from mailer.domain.links import Links
-from mailer.domain.tokens import delivery_token, message_id
+from mailer.domain.tokens import delivery_token
 from mailer.rendering import CompiledMessage, ReaderValues
 from mailer.store.ledger import Claimed
 from mailer.store.models import Newsletter, Variant
@@ -28,8 +27,12 @@ class MailIdentity:
     key: bytes
 
     def message_id(self, delivery_id: int) -> str:
-        """Return the Message-ID of a delivery: the same in every attempt."""
-        return message_id(delivery_id, self.domain, self.key)
+        """Return the Message-ID (RFC 5322 §3.6.4) of a delivery: the same in every attempt."""
+        return self.message_id_of(self.delivery_token(delivery_id))
+
+    def message_id_of(self, token: str) -> str:
+        """Return the Message-ID of the delivery with this opaque name."""
+        return f"<{token}@{self.domain}>"
 
     def delivery_token(self, delivery_id: int) -> str:
         """Return the opaque name of a delivery."""
@@ -37,9 +40,19 @@ class MailIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """One leased delivery, with the compiled mail and the sender that it is to be made from."""
+
+    claimed: Claimed
+    variant: CompiledMessage | None
+    sender: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outgoing:
     """One mail, ready for the wire."""
 
+    claimed: Claimed
     envelope: Envelope
     content: bytes
 
@@ -61,47 +74,51 @@ class Composer:
         self._links = links
         self._identity = identity
         self._variants: dict[int, CompiledMessage] = {}
-        self._senders: dict[int, str] = {}
 
-    def prepare(self, session: Session, batch: Sequence[Claimed]) -> None:
-        """Load the variants and senders that the batch needs and that are not known yet."""
-        wanted = {item.variant_id for item in batch if item.variant_id} - self._variants.keys()
-        while self._variants and len(self._variants) + len(wanted) > _KEPT_VARIANTS:
-            self._variants.pop(next(iter(self._variants)))
-        for variant in session.scalars(select(Variant).where(Variant.id.in_(wanted))):
-            self._variants[variant.id] = CompiledMessage.from_json(variant.compiled)
+    def prepare(self, connection: Connection, batch: Sequence[Claimed]) -> list[Prepared]:
+        """Return the batch with its compiled mails; those that are not known yet are loaded."""
+        variants = self._load(connection, {item.variant_id for item in batch if item.variant_id})
         # Read again for every batch, so that an edited sender is used at once.
         newsletters = {item.newsletter_id for item in batch}
-        rows = session.execute(
+        rows = connection.execute(
             select(Newsletter.id, Newsletter.from_address).where(Newsletter.id.in_(newsletters))
         )
-        self._senders.update(dict(rows.all()))
+        senders = {newsletter_id: wire_address(address) for newsletter_id, address in rows}
+        return [
+            Prepared(item, variants.get(item.variant_id or 0), senders[item.newsletter_id])
+            for item in batch
+        ]
 
-    def compose(self, claimed: Claimed, *, now: datetime) -> Outgoing:
+    def compose(self, prepared: Prepared, *, now: datetime) -> Outgoing:
         """Return the mail; raises CannotCompose where there is nothing to make it from."""
-        variant = self._variants.get(claimed.variant_id or 0)
-        sender = self._senders.get(claimed.newsletter_id)
-        if variant is None or sender is None:
+        claimed = prepared.claimed
+        if prepared.variant is None:
             raise CannotCompose("The compiled mail of this delivery is gone.")
         try:
-            content = variant.personalise(self._values(claimed, now))
-            recipient = parse_address(claimed.email)
+            content = prepared.variant.personalise(self._values(claimed, now))
         except Refusal as refusal:
             raise CannotCompose(str(refusal)) from None
-        return Outgoing(
-            Envelope(
-                sender=sender,
-                recipient=str(recipient),
-                smtputf8=not recipient.local.isascii(),
-                size=len(content),
-            ),
-            content,
+        recipient = wire_address(claimed.email)
+        envelope = Envelope(
+            prepared.sender, recipient, size=len(content), smtputf8=not recipient.isascii()
         )
+        return Outgoing(claimed, envelope, content)
+
+    def _load(self, connection: Connection, wanted: set[int]) -> dict[int, CompiledMessage]:
+        unknown = wanted - self._variants.keys()
+        found = select(Variant.id, Variant.compiled).where(Variant.id.in_(unknown))
+        for variant_id, compiled in connection.execute(found) if unknown else ():
+            self._variants[variant_id] = CompiledMessage.from_json(compiled)
+        loaded = {each: self._variants[each] for each in wanted if each in self._variants}
+        for oldest in list(self._variants)[: max(len(self._variants) - _KEPT_VARIANTS, 0)]:
+            del self._variants[oldest]
+        return loaded
 
     def _values(self, claimed: Claimed, now: datetime) -> ReaderValues:
         newsletter, reader = claimed.newsletter_id, claimed.subscriber_id or 0
         campaign = claimed.campaign_id or 0
         confirms = claimed.kind is DeliveryKind.CONFIRMATION
+        token = self._identity.delivery_token(claimed.id)
         return ReaderValues(
             email=claimed.email,
             # Whoever filled in the form may be a stranger: nothing of theirs goes into this mail.
@@ -109,7 +126,7 @@ class Composer:
             unsubscribe_url=self._links.unsubscribe(newsletter, reader, campaign),
             preferences_url=self._links.preferences(newsletter, reader, campaign),
             confirm_url=self._links.confirm(newsletter, reader, claimed.serial) if confirms else "",
-            message_id=self._identity.message_id(claimed.id),
+            message_id=self._identity.message_id_of(token),
             date=now,
-            delivery=self._identity.delivery_token(claimed.id),
+            delivery=token,
         )

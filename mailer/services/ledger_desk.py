@@ -1,96 +1,246 @@
 """The ledger's desk: one thread per process that settles and gates for all connections.
 
-Whatever waits when a round begins shares one transaction, so that many messages share one commit,
-and no connection waits for another's. The event loop never waits for the database.
+Whatever waits when a round begins shares one statement and one commit, and no connection waits for
+another's. The event loop never waits for the database.
 """
 
 from __future__ import annotations
 
 import asyncio
+import queue
+import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import structlog
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from mailer.domain.deliveries import DeliveryState
 from mailer.store.engine import Sessions
 from mailer.store.ledger import Gated, GateRequest, Settlement, exchange
 
+_log = structlog.get_logger()
 T = TypeVar("T")
+Effect = Callable[[Session], object]
+"""What else follows from a settlement: a suppression, a pause. In the settlement's transaction."""
+
+_LOOK_AGAIN = 1.0
+_WORDS_OF_A_FAILED_GATE = "the database did not answer at the gate: nothing was sent"
+
+
+class LedgerSilent(Exception):
+    """The database did not answer; nothing may be handed over."""
+
+
+@dataclass(slots=True)
+class _Visit:
+    """One connection's turn: what it knows, and what it asks."""
+
+    settlements: tuple[Settlement, ...]
+    request: GateRequest | None
+    effects: tuple[Effect, ...]
+    answer: asyncio.Future[Any]
+
+
+@dataclass(slots=True)
+class _Errand:
+    """Other work of the sender, in a transaction of its own."""
+
+    work: Callable[[Session], Any]
+    answer: asyncio.Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The desk's answer: whether each settlement's fence still held, and what the gate says."""
+
+    held: tuple[bool, ...]
+    gated: Gated | None
 
 
 class LedgerDesk:
-    """Settles and gates in rounds; every answer is given only after its commit."""
+    """Settles and gates in rounds; every answer is given only after its commit.
 
-    def __init__(self, sessions: Sessions, *, lease: timedelta) -> None:
+    What a relay has said is not forgotten because the database is away for a while: settlements
+    are kept and told again until it is back.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        sessions: Sessions,
+        *,
+        lease: timedelta,
+        pause: float = 0.0,
+    ) -> None:
+        self._engine = engine
         self._sessions = sessions
         self._lease = lease
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
-        self._settlements: list[tuple[Settlement, asyncio.Future[bool]]] = []
-        self._requests: list[tuple[GateRequest, asyncio.Future[Gated]]] = []
-        self._round: asyncio.Task[None] | None = None
+        self._pause = pause
+        self._waiting: queue.SimpleQueue[_Visit | _Errand | None] = queue.SimpleQueue()
+        self._untold: list[Settlement] = []
+        self._connection: Connection | None = None
+        self._thread = threading.Thread(target=self._live, name="ledger", daemon=True)
 
-    async def gate(self, request: GateRequest) -> Gated:
-        """Ask whether this content may go now; the answer is committed."""
-        answer: asyncio.Future[Gated] = asyncio.get_running_loop().create_future()
-        self._requests.append((request, answer))
-        self._begin_round()
-        return await answer
+    def open(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
 
-    async def settle(self, settlement: Settlement) -> bool:
-        """Write down what became of a delivery; False where its lease was lost meanwhile."""
-        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._settlements.append((settlement, answer))
-        self._begin_round()
+    def close(self) -> None:
+        """End after all that has been asked; what the database would not take is lost to us.
+
+        (Its rows say `sending`, and become uncertain.)
+        """
+        if self._thread.is_alive():
+            self._waiting.put(None)
+            self._thread.join()
+
+    async def visit(
+        self,
+        *settlements: Settlement,
+        request: GateRequest | None = None,
+        effects: tuple[Effect, ...] = (),
+    ) -> Told:
+        """Write down what became of deliveries, and ask whether another may go.
+
+        Raises LedgerSilent where the database does not answer: the request is then refused, and
+        the settlements are told again later.
+        """
+        answer: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+        self._waiting.put(_Visit(settlements, request, effects, answer))
         return await answer
 
     async def run(self, work: Callable[[Session], T]) -> T:
         """Run other work of the sender in the ledger's thread, in a transaction of its own."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.put(_Errand(work, answer))
+        return await answer
 
-        def transaction() -> T:
-            with self._sessions.begin() as session:
-                return work(session)
+    def _live(self) -> None:
+        ends = False
+        while not ends:
+            visits: list[_Visit] = []
+            errands: list[_Errand] = []
+            for item in self._next():
+                match item:
+                    case _Visit():
+                        visits.append(item)
+                    case _Errand():
+                        errands.append(item)
+                    case None:
+                        ends = True
+            if visits or self._untold:
+                self._serve(visits)
+            for errand in errands:
+                self._run(errand)
+            if self._pause:
+                time.sleep(self._pause)
+        self._drop_connection()
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+    def _next(self) -> list[_Visit | _Errand | None]:
+        """Return everything that waits, as soon as something does."""
+        found: list[_Visit | _Errand | None] = []
+        try:
+            found.append(self._waiting.get(timeout=_LOOK_AGAIN if self._untold else None))
+            while True:
+                found.append(self._waiting.get_nowait())
+        except queue.Empty:
+            return found
 
-    def close(self) -> None:
-        """Let the thread end after what it has begun."""
-        self._thread.shutdown(wait=True)
-
-    def _begin_round(self) -> None:
-        if self._round is None or self._round.done():
-            self._round = asyncio.create_task(self._rounds())
-
-    async def _rounds(self) -> None:
-        while self._settlements or self._requests:
-            settlements, self._settlements = self._settlements, []
-            requests, self._requests = self._requests, []
-            try:
-                held, gated = await self.run(
-                    lambda session, s=settlements, r=requests: exchange(  # type: ignore[misc]
-                        session,
-                        [settlement for settlement, _ in s],
-                        [request for request, _ in r],
-                        lease=self._lease,
-                    )
+    def _serve(self, visits: Sequence[_Visit]) -> None:
+        """Run one round for all visitors, and tell them when it is committed."""
+        settlements = [*self._untold, *(each for visit in visits for each in visit.settlements)]
+        # By id, as withdrawals lock a reader's rows: in one order there is no deadlock.
+        requests = sorted(
+            (visit.request for visit in visits if visit.request is not None),
+            key=lambda request: request.id,
+        )
+        effects = [effect for visit in visits for effect in visit.effects]
+        try:
+            held, gated = self._exchange(settlements, requests, effects)
+        except SQLAlchemyError as error:
+            self._drop_connection()
+            _log.warning("database does not answer", reason=str(error).splitlines()[0])
+            self._untold = settlements + [_given_back(request) for request in requests]
+            _post([(visit.answer, LedgerSilent(str(error))) for visit in visits])
+            return
+        told = iter(held[len(self._untold) :])
+        self._untold = []
+        _post(
+            [
+                (
+                    visit.answer,
+                    Told(
+                        tuple(next(told) for _ in visit.settlements),
+                        gated[visit.request.id] if visit.request else None,
+                    ),
                 )
-            except Exception as error:
-                _fail([answer for _, answer in settlements], error)
-                _fail([answer for _, answer in requests], error)
-                continue
-            for (_, settled), ok in zip(settlements, held, strict=True):
-                _answer(settled, ok)
-            for request, answer in requests:
-                _answer(answer, gated[request.id])
+                for visit in visits
+            ]
+        )
+
+    def _exchange(
+        self,
+        settlements: Sequence[Settlement],
+        requests: Sequence[GateRequest],
+        effects: Sequence[Effect],
+    ) -> tuple[list[bool], dict[int, Gated]]:
+        if not effects and self._engine.dialect.name == "postgresql":
+            # One statement that commits itself: one round trip instead of three.
+            return exchange(self._autocommit(), settlements, requests, lease=self._lease)
+        with self._sessions.begin() as session:
+            answers = exchange(session.connection(), settlements, requests, lease=self._lease)
+            for effect in effects:
+                effect(session)
+            return answers
+
+    def _autocommit(self) -> Connection:
+        if self._connection is None:
+            connection = self._engine.connect()
+            self._connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        return self._connection
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
+
+    def _run(self, errand: _Errand) -> None:
+        try:
+            with self._sessions.begin() as session:
+                result = errand.work(session)
+        except Exception as error:
+            _post([(errand.answer, error)])
+        else:
+            _post([(errand.answer, result)])
 
 
-def _answer(future: asyncio.Future[T], value: T) -> None:
-    if not future.done():
-        future.set_result(value)
+def _given_back(request: GateRequest) -> Settlement:
+    """Return what is to be written of a delivery whose gate nobody knows: surely not sent."""
+    return Settlement(
+        request.id, request.period, request.fence, DeliveryState.QUEUED,
+        relay="", stage="gate", reply=_WORDS_OF_A_FAILED_GATE, counts=False,
+    )  # fmt: skip
 
 
-def _fail(futures: Sequence[asyncio.Future[T]], error: Exception) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_exception(error)
+def _post(answers: Sequence[tuple[asyncio.Future[Any], object]]) -> None:
+    """Give answers to their visitors, on the loop that they wait on."""
+    if answers:
+        loop = answers[0][0].get_loop()
+        loop.call_soon_threadsafe(_give, answers)
+
+
+def _give(answers: Sequence[tuple[asyncio.Future[Any], object]]) -> None:
+    for future, answer in answers:
+        if future.done():
+            continue
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)

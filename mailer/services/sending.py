@@ -1,7 +1,7 @@
-"""The sender: claim, personalise, offer, gate, hand over, settle.
+"""The sender: claims what is due and keeps the connections to the relay at work.
 
-It lives as long as its process, on an event loop in a thread of its own, with its connections kept
-open. `wake` is a hint from outside; the database is asked anyway every few seconds.
+It lives as long as its process, on an event loop in a thread of its own. `wake` is a hint from
+outside; the database is asked anyway every few seconds.
 """
 
 from __future__ import annotations
@@ -16,18 +16,25 @@ from datetime import datetime, timedelta
 
 import structlog
 import uvloop
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from mailer.services.composing import CannotCompose, Composer, Outgoing
+from mailer.services.composing import Composer, Prepared
+from mailer.services.conversation import Conversation
 from mailer.services.ledger_desk import LedgerDesk
 from mailer.services.settling import Judge
 from mailer.store.engine import Sessions
-from mailer.store.ledger import Claimed, Gated, GateRequest, claim, hand_back
+from mailer.store.ledger import Claimed, claim, hand_back
 from mailer.store.relays import backed_off_until, default_relay
-from mailer.transports import ConnectFailed, Connection, Ready, Transport
+from mailer.transports import Transport
 
 _log = structlog.get_logger()
+
+_SMALLEST_BATCH, _LARGEST_BATCH = 100, 2_000
+_BATCH_LASTS = (0.25, 2.0)
+"""Seconds: a batch that is gone sooner was too small, one that lasts longer too large. So a slow
+relay does not let leases run out, and what is urgent never waits behind much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,7 @@ class Pace:
     gate_to_body: timedelta = timedelta(seconds=5)
     look_again: timedelta = timedelta(seconds=2)
     drain: timedelta = timedelta(seconds=50)
+    round_pause: timedelta = timedelta()
 
 
 class Sender:
@@ -46,6 +54,7 @@ class Sender:
 
     def __init__(
         self,
+        engine: Engine,
         sessions: Sessions,
         transport: Transport,
         composer: Composer,
@@ -54,20 +63,31 @@ class Sender:
         now: Callable[[], datetime],
         jitter: Callable[[], float],
         pace: Pace = Pace(),
+        desk: type[LedgerDesk] = LedgerDesk,
     ) -> None:
-        self._sessions = sessions
-        self._transport = transport
         self._composer = composer
         self._worker = worker
-        self._now = now
         self._pace = pace
-        self._desk = LedgerDesk(sessions, lease=pace.lease)
-        self._judge = Judge(self._desk, transport.name, now=now, jitter=jitter)
+        self._desk = desk(
+            engine, sessions, lease=pace.lease, pause=pace.round_pause.total_seconds()
+        )
+        judge = Judge(transport.name, now=now, jitter=jitter)
+        self._conversations = [
+            Conversation(
+                transport, self._desk, judge, composer, self,
+                now=now, gate_to_body=pace.gate_to_body.total_seconds(),
+            )
+            for _ in range(pace.connections)
+        ]  # fmt: skip
         self._loop = uvloop.new_event_loop()
+        self._waiting: asyncio.Queue[Prepared] = asyncio.Queue()
+        self._given_back: list[Claimed] = []
         self._woken = asyncio.Event()
-        self._stopping = False
         self._busy = 0
+        self._batch = _SMALLEST_BATCH
         self._thread: threading.Thread | None = None
+        self.stopping = False
+        """Whether no gate may be passed any more."""
         self.idle = threading.Event()
         """Set while nothing that is due can be sent now."""
 
@@ -84,7 +104,7 @@ class Sender:
 
     def begin_stop(self) -> None:
         """Pass no more gates from now on; returns at once."""
-        self._stopping = True
+        self.stopping = True
         self.wake()
 
     def stop(self) -> None:
@@ -94,6 +114,33 @@ class Sender:
             self._thread.join(self._pace.drain.total_seconds() + 5)
         self._desk.close()
 
+    # What conversations need (`mailer.services.conversation.Deliveries`)
+
+    async def next(self) -> Prepared:
+        """Wait for a delivery."""
+        prepared = await self._waiting.get()
+        self._busy += 1
+        return prepared
+
+    def next_at_once(self) -> Prepared | None:
+        """Return a delivery if one waits and the sender goes on."""
+        if self.stopping or self._waiting.empty():
+            return None
+        return self._waiting.get_nowait()
+
+    def done(self) -> None:
+        """A conversation has settled or given back everything that it took."""
+        self._busy -= 1
+
+    def give_back(self, claimed: Claimed) -> None:
+        """Let another worker have it; not a byte of it was sent."""
+        self._given_back.append(claimed)
+
+    def relay_failed(self) -> None:
+        """Give back all that waits: the relay is left alone, as its row in the database says."""
+        while not self._waiting.empty():
+            self._given_back.append(self._waiting.get_nowait().claimed)
+
     def _live(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
@@ -102,131 +149,68 @@ class Sender:
             self._loop.close()
 
     async def _run(self) -> None:
-        jobs: asyncio.Queue[Claimed] = asyncio.Queue()
-        connections = [
-            asyncio.create_task(self._serve(jobs)) for _ in range(self._pace.connections)
-        ]
-        while not self._stopping:
+        self._desk.open()
+        tasks = [asyncio.create_task(each.live()) for each in self._conversations]
+        while not self.stopping:
             self._woken.clear()
-            claimed = await self._claim(jobs)
-            if claimed and jobs.qsize() > self._pace.connections:
-                await self._until(lambda: jobs.qsize() <= self._pace.connections)
-            elif not claimed:
-                if jobs.empty() and not self._busy:
-                    self.idle.set()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(
-                        self._woken.wait(), self._pace.look_again.total_seconds()
-                    )
-        await self._give_back(jobs)
-        await self._drain(connections)
+            await self._return_leases()
+            if await self._claim():
+                await self._use_up()
+                continue
+            if self._waiting.empty() and not self._busy:
+                self.idle.set()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), self._pace.look_again.total_seconds())
+        await self._drain(tasks)
 
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        while not condition() and not self._stopping:
-            await asyncio.sleep(0.005)
-
-    async def _claim(self, jobs: asyncio.Queue[Claimed]) -> int:
+    async def _claim(self) -> int:
         """Lease what is due, unless the relay is being left alone; return how much."""
         try:
             batch = await self._desk.run(self._claim_batch)
         except SQLAlchemyError as error:
             _log.warning("database does not answer", reason=str(error).splitlines()[0])
             return 0
-        for claimed in batch:
+        if batch:
             self.idle.clear()
-            jobs.put_nowait(claimed)
+        for prepared in batch:
+            self._waiting.put_nowait(prepared)
         return len(batch)
 
-    def _claim_batch(self, session: Session) -> list[Claimed]:
+    def _claim_batch(self, session: Session) -> list[Prepared]:
         if backed_off_until(session, default_relay(session)) is not None:
             return []
-        batch = claim(
-            session,
-            worker=self._worker,
-            limit=4 * self._pace.connections,
-            lease=self._pace.lease,
-        )
-        self._composer.prepare(session, batch)
-        return batch
+        connection = session.connection()
+        batch = claim(connection, worker=self._worker, limit=self._batch, lease=self._pace.lease)
+        return self._composer.prepare(connection, batch)
 
-    async def _serve(self, jobs: asyncio.Queue[Claimed]) -> None:
-        """Be one connection: take one delivery after the other."""
-        connection: Connection | None = None
-        try:
-            while True:
-                claimed = await jobs.get()
-                self._busy += 1
-                try:
-                    connection = await self._deliver(claimed, connection)
-                except Exception as error:
-                    # Whatever went wrong, this delivery's row is settled by its lease or its
-                    # grace, and the other deliveries must go on.
-                    known = isinstance(error, SQLAlchemyError)
-                    _log.error(
-                        "delivery given up for now",
-                        delivery=claimed.id,
-                        reason=repr(error)[:300],
-                        exc_info=not known,
-                    )
-                    if connection is not None:
-                        await connection.abandon()
-                    connection = None
-                finally:
-                    self._busy -= 1
-        except asyncio.CancelledError:
-            if connection is not None and connection.alive:
-                await connection.close()
-            raise
+    async def _use_up(self) -> None:
+        """Wait until half of a batch is left, and learn from how long it took."""
+        began = time.monotonic()
+        while self._waiting.qsize() > self._batch // 2 and not self.stopping:
+            await asyncio.sleep(0.005)
+        took = time.monotonic() - began
+        shortest, longest = _BATCH_LASTS
+        if took < shortest:
+            self._batch = min(self._batch * 2, _LARGEST_BATCH)
+        elif took > longest:
+            self._batch = max(self._batch // 2, _SMALLEST_BATCH)
 
-    async def _deliver(self, claimed: Claimed, connection: Connection | None) -> Connection | None:
-        """Take one delivery as far as it goes; return the connection if it can be used again."""
-        try:
-            outgoing = self._composer.compose(claimed, now=self._now())
-        except CannotCompose as refusal:
-            await self._judge.cannot_be_composed(claimed, str(refusal))
-            return connection
-        if connection is None or not connection.alive:
-            try:
-                connection = await self._transport.connect()
-            except ConnectFailed as failure:
-                await self._judge.relay_failed(claimed, failure.stage, failure.reason)
-                return None
-        offered = await connection.offer(outgoing.envelope)
-        if isinstance(offered, Ready):
-            await self._pass_gate(claimed, outgoing, connection)
-        else:
-            await self._judge.not_taken(claimed, offered)
-        return connection if connection.alive else None
-
-    async def _pass_gate(
-        self, claimed: Claimed, outgoing: Outgoing, connection: Connection
-    ) -> None:
-        """Ask the ledger, between 354 and the first byte of content; then hand over and settle."""
-        deadline = time.monotonic() + self._pace.gate_to_body.total_seconds()
-        if self._stopping:
-            await connection.abandon()
-            await self._desk.run(lambda session: hand_back(session, [claimed]))
+    async def _return_leases(self) -> None:
+        claimed, self._given_back = self._given_back, []
+        if not claimed:
             return
-        gated = await self._desk.gate(GateRequest(claimed.id, claimed.period, claimed.fence))
-        if gated is not Gated.OPEN:
-            await connection.abandon()
-            if gated is Gated.LEASE_LOST:
-                _log.warning("lease lost before the gate", delivery=claimed.id)
-            return
-        outcome = await connection.hand_over(outgoing.content, deadline=deadline)
-        held = await self._judge.handed_over(claimed, outcome)
-        if not held:
-            _log.warning("lease lost after the gate", delivery=claimed.id)
+        try:
+            await self._desk.run(lambda session: hand_back(session.connection(), claimed))
+        except SQLAlchemyError:
+            _log.warning("leases are left to run out", number=len(claimed))
 
-    async def _give_back(self, jobs: asyncio.Queue[Claimed]) -> None:
-        waiting = [jobs.get_nowait() for _ in range(jobs.qsize())]
-        await self._desk.run(lambda session: hand_back(session, waiting))
-
-    async def _drain(self, connections: list[asyncio.Task[None]]) -> None:
-        """Wait for what is past the gate; then say goodbye to the relay."""
+    async def _drain(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Finish what is past the gate, return the rest, and say goodbye to the relay."""
         deadline = time.monotonic() + self._pace.drain.total_seconds()
         while self._busy and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
-        for task in connections:
+        self.relay_failed()
+        await self._return_leases()
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)

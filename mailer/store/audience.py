@@ -33,6 +33,17 @@ def has_consent(
     )
 
 
+def has_request(
+    subscriber_id: ColumnElement[int], newsletter_id: ColumnElement[int]
+) -> ColumnElement[bool]:
+    """Condition: this reader has asked for something that still waits to be confirmed."""
+    return exists().where(
+        Subscription.subscriber_id == subscriber_id,
+        Subscription.newsletter_id == newsletter_id,
+        Subscription.state == SubscriptionState.PENDING,
+    )
+
+
 def audience_size(session: Session, purpose_id: int, newsletter_id: int) -> int:
     """Return how many readers a campaign for this purpose would reach now."""
     suppressed = is_suppressed(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Text
+from sqlalchemy import DateTime, Dialect, Float, Text, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ColumnElement
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -48,14 +48,14 @@ class Instant(TypeDecorator[datetime]):
 
 
 class DatabaseTime(FunctionElement[datetime]):
-    """The database's time now, moved by `offset`."""
+    """The database's time now, moved by a number of seconds: a value, or a column's."""
 
     type = Instant()
-    inherit_cache = False
+    inherit_cache = True
 
-    def __init__(self, offset: timedelta = timedelta()) -> None:
-        self.milliseconds = round(offset / timedelta(milliseconds=1))
-        super().__init__()
+    def __init__(self, seconds: float | ColumnElement[float] = 0.0) -> None:
+        moved = literal(seconds, Float) if isinstance(seconds, float | int) else seconds
+        super().__init__(moved)
 
 
 Now = datetime | None
@@ -64,16 +64,18 @@ Now = datetime | None
 
 def at(now: Now, offset: timedelta = timedelta()) -> ColumnElement[datetime] | datetime:
     """Return `now` moved by `offset`, as a value where `now` is one, else as SQL."""
-    return now + offset if now is not None else DatabaseTime(offset)
+    return now + offset if now is not None else DatabaseTime(offset.total_seconds())
 
 
 @compiles(DatabaseTime, "postgresql")
-def _postgresql(element: DatabaseTime, _compiler: SQLCompiler, **_: Any) -> str:
+def _postgresql(element: DatabaseTime, compiler: SQLCompiler, **options: Any) -> str:
     # now() is the transaction's begin; a lease must count from the statement. (Not
     # clock_timestamp(): that is volatile, and no index is used beside it.)
-    return f"(statement_timestamp() + interval '{element.milliseconds} milliseconds')"
+    moved = compiler.process(element.clauses, **options)
+    return f"(statement_timestamp() + make_interval(secs => {moved}))"
 
 
 @compiles(DatabaseTime, "sqlite")
-def _sqlite(element: DatabaseTime, _compiler: SQLCompiler, **_: Any) -> str:
-    return f"strftime('{_SQLITE_FORMAT}', 'now', '{element.milliseconds / 1000:+.3f} seconds')"
+def _sqlite(element: DatabaseTime, compiler: SQLCompiler, **options: Any) -> str:
+    moved = compiler.process(element.clauses, **options)
+    return f"strftime('{_SQLITE_FORMAT}', 'now', printf('%+.3f seconds', {moved}))"

@@ -15,9 +15,12 @@ Insert = postgresql.Insert | sqlite.Insert
 
 def insert_into(session: Session, table: type[Base] | Table) -> Insert:
     """Return the INSERT of this database's dialect, for its ON CONFLICT."""
-    if session.get_bind().dialect.name == "sqlite":
-        return sqlite.insert(table)
-    return postgresql.insert(table)
+    return insert_for(session.get_bind().dialect.name, table)
+
+
+def insert_for(dialect: str, table: type[Base] | Table) -> Insert:
+    """Return the INSERT of the dialect named."""
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
 def insert_once(session: Session, table: type[Base] | Table, values: dict[str, Any]) -> bool:

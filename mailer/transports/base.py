@@ -77,11 +77,15 @@ class Connection(Protocol):
     async def offer(self, envelope: Envelope) -> Offered:
         """Send MAIL, RCPT, DATA; after a refusal the connection is ready for the next."""
 
-    async def hand_over(self, content: bytes, *, deadline: float) -> HandedOver:
+    async def hand_over(
+        self, content: bytes, *, deadline: float, following: Envelope | None = None
+    ) -> tuple[HandedOver, Offered | None]:
         """Send the content and the final dot, unless `deadline` (`time.monotonic`) has passed.
 
-        `content` is a whole message with CRLF line ends. The deadline keeps a process that was
-        frozen past its lease from finishing what another may be doing by now.
+        `content` is a whole message as rendering makes it: CRLF alone ends lines, and none begins
+        with a dot. `following` is offered behind it, in the same breath where the relay can; what
+        the relay says to that comes second. The deadline keeps a process that was frozen past its
+        lease from finishing what another may be doing by now.
         """
 
     async def abandon(self) -> None:

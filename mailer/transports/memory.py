@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mailer.domain.replies import Reply
+from mailer.domain.replies import Reply, Stage
 from mailer.transports.base import (
     Accepted,
     ConnectFailed,
@@ -56,16 +56,24 @@ class MemoryConnection:
             return outcome
         return Ready()
 
-    async def hand_over(self, content: bytes, *, deadline: float) -> HandedOver:
-        """Take the message, or do as the script says."""
+    async def hand_over(
+        self, content: bytes, *, deadline: float, following: Envelope | None = None
+    ) -> tuple[HandedOver, Offered | None]:
+        """Take the message, or do as the script says; then look at the next envelope."""
         assert self._offered is not None, "nothing was offered"
+        outcome: HandedOver
         waiting = self._transport.script.get(self._offered.recipient, [])
         if waiting:
             outcome = waiting.pop(0)
             self.alive = isinstance(outcome, Refused)
-            return outcome
-        self._transport.accepted.append((self._offered, content))
-        return Accepted(Reply(250, "2.0.0", "queued as MEMORY"), "MEMORY")
+        else:
+            self._transport.accepted.append((self._offered, content))
+            outcome = Accepted(Reply(250, "2.0.0", "queued as MEMORY"), "MEMORY")
+        if following is None:
+            return outcome, None
+        if not self.alive:
+            return outcome, Lost(Stage.MAIL, "the connection is gone")
+        return outcome, await self.offer(following)
 
     async def abandon(self) -> None:
         """Hang up."""

@@ -13,6 +13,7 @@ import contextlib
 import re
 import ssl
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mailer.domain.relays import RelayConfig, Security
@@ -43,6 +44,10 @@ class Patience:
     dot: float = 600.0
     quit: float = 2.0
 
+
+_STAGES = (Stage.MAIL, Stage.RCPT, Stage.DATA)
+_AT_ONCE = 60_000  # octets that the system's buffers take in one write, so that the dot may follow
+_BREAKS_A_COMMAND = re.compile(r"[\x00-\x20<>\x7f]")
 
 # Postfix; Exim; sendmail; SES: in this order, for the last fits what the others say.
 _QUEUE_IDS = tuple(
@@ -82,7 +87,7 @@ class SmtpTransport:
         wire = await self._open()
         connection = SmtpConnection(wire, self._patience)
         try:
-            greeting = await wire.read_reply(timeout=self._patience.greeting)
+            greeting = await wire.reply(timeout=self._patience.greeting)
             _require(greeting, 220, Stage.CONNECT)
             await connection.hello(self._hello)
             if self._config.security is Security.STARTTLS:
@@ -132,13 +137,14 @@ class SmtpConnection:
     def __init__(self, wire: Wire, patience: Patience) -> None:
         self._wire = wire
         self._patience = patience
+        self._size_limit = 0
         self.features: dict[str, str] = {}
         """What the relay announced: keyword → parameters."""
 
     @property
     def alive(self) -> bool:
         """Whether another message may be offered."""
-        return not self._wire.broken
+        return not self._wire.broken and not self._wire.spoken_to
 
     async def hello(self, name: str) -> None:
         """Introduce ourselves and learn what the relay can do."""
@@ -149,6 +155,8 @@ class SmtpConnection:
                 keyword.upper(): rest
                 for keyword, _, rest in (line.partition(" ") for line in lines)
             }
+            limit = self.features.get("SIZE", "").strip()
+            self._size_limit = int(limit) if limit.isdigit() and len(limit) < 16 else 0
             return
         _require(await self.command(f"HELO {name}"), 250, Stage.CONNECT)
         self.features = {}
@@ -170,56 +178,98 @@ class SmtpConnection:
 
     async def command(self, line: str) -> Reply:
         """Send one command and return its reply."""
-        await self._wire.write(line.encode() + b"\r\n", timeout=self._patience.command)
-        return await self._wire.read_reply(timeout=self._patience.command)
+        self._wire.write(line.encode() + b"\r\n")
+        return await self._wire.reply(timeout=self._patience.command)
 
     async def offer(self, envelope: Envelope) -> Offered:
         """Send MAIL, RCPT, DATA: in one write where the relay announced PIPELINING."""
         unfit = self._unfit(envelope)
         if unfit is not None:
             return Refused(Stage.MAIL, unfit)
-        stages = (
-            (Stage.MAIL, self._mail(envelope), self._patience.command),
-            (Stage.RCPT, f"RCPT TO:<{envelope.recipient}>", self._patience.command),
-            (Stage.DATA, "DATA", self._patience.data),
-        )
-        stage = Stage.MAIL
-        pipelined = "PIPELINING" in self.features
+        commands = self._commands(envelope)
+        replies: list[bytes] = []
         try:
-            if pipelined:
-                lines = "".join(f"{line}\r\n" for _, line, _ in stages)
-                await self._wire.write(lines.encode(), timeout=self._patience.command)
-            refused: Refused | None = None
-            reply = Reply(0, "", "")
-            for stage, line, patience in stages:
-                if not pipelined:
-                    await self._wire.write(f"{line}\r\n".encode(), timeout=patience)
-                reply = await self._wire.read_reply(timeout=patience)
-                if refused is None and not _is_yes(stage, reply):
-                    refused = Refused(stage, reply)
-                    if not pipelined:
+            if self._pipelines:
+                self._wire.write(*commands)
+                replies += await self._wire.replies(3, timeout=self._patience.data)
+            else:
+                for command in commands:
+                    self._wire.write(command)
+                    replies += await self._wire.replies(1, timeout=self._patience.data)
+                    if not _agrees(len(replies), replies[-1:]):
                         break
-        except WireBroken as error:
-            return Lost(stage, str(error))
-        if refused is None:
-            return Ready()
-        await self._start_over(refused, accepts_data=reply.code == 354)
-        return refused
+        except WireBroken:
+            pass  # `_offered` finds a reply missing
+        return await self._offered(replies)
 
-    async def hand_over(self, content: bytes, *, deadline: float) -> HandedOver:
-        """Send the content, check the deadline, send the final dot, and wait for the verdict."""
+    async def hand_over(
+        self, content: bytes, *, deadline: float, following: Envelope | None = None
+    ) -> tuple[HandedOver, Offered | None]:
+        """Send content and final dot, and behind them the next envelope; wait for the replies."""
+        pipelined = following is not None and self._pipelines and self._unfit(following) is None
+        behind = self._commands(following) if following is not None and pipelined else ()
         try:
-            await self._wire.write(stuffed(content), timeout=self._patience.body)
+            if len(content) > _AT_ONCE:
+                self._wire.write(content)
+                await self._wire.drained(timeout=self._patience.body)
+                content = b""
+            if time.monotonic() > deadline:
+                self._wire.abort("the deadline passed before the final dot")
+            self._wire.write(content, b".\r\n", *behind)
         except WireBroken as error:
-            return Lost(Stage.DATA, str(error))
-        if time.monotonic() > deadline:
-            self._wire.abort("too late to finish this message")
-            return Lost(Stage.DATA, "the deadline passed before the final dot")
+            lost = Lost(Stage.DATA, str(error))
+            return lost, _went_too(following, lost)
+        replies = await self._wire.replies(1 + len(behind), timeout=self._patience.dot)
+        outcome = self._handed_over(replies)
+        if following is None:
+            return outcome, None
+        if self._wire.broken and len(replies) < 2:
+            return outcome, Lost(Stage.MAIL, self._wire.broken)
+        if pipelined:
+            return outcome, await self._offered(replies[1:])
+        return outcome, await self.offer(following)
+
+    async def abandon(self) -> None:
+        """Hang up after 354: nothing was accepted, for no dot was sent."""
+        self._wire.abort("the gate stayed closed")
+
+    async def close(self) -> None:
+        """Say QUIT and close."""
         if self._wire.broken:
-            return Lost(Stage.DATA, "connection lost before the final dot")
+            return
+        with contextlib.suppress(WireBroken):
+            self._wire.write(b"QUIT\r\n")
+            await self._wire.reply(timeout=self._patience.quit)
+        self._wire.close()
+
+    @property
+    def _pipelines(self) -> bool:
+        return "PIPELINING" in self.features
+
+    def _commands(self, envelope: Envelope) -> tuple[bytes, bytes, bytes]:
+        recipient = f"RCPT TO:<{envelope.recipient}>\r\n".encode()
+        return self._mail(envelope).encode(), recipient, b"DATA\r\n"
+
+    async def _offered(self, replies: Sequence[bytes]) -> Offered:
+        """Return what the replies to MAIL, RCPT, DATA come to; a refusal is made undone."""
+        for place, raw in enumerate(replies):
+            if _agrees(place + 1, (raw,)):
+                continue
+            try:
+                refused = Refused(_STAGES[place], self._wire.understood(raw))
+            except WireBroken as error:
+                return Lost(_STAGES[place], str(error))
+            await self._start_over(refused, accepts_data=replies[-1].startswith(b"354"))
+            return refused
+        if len(replies) < len(_STAGES):
+            return Lost(_STAGES[len(replies)], self._wire.broken or "no reply")
+        return Ready()
+
+    def _handed_over(self, replies: Sequence[bytes]) -> HandedOver:
+        if not replies:
+            return Unknown(self._wire.broken or "no reply")
         try:
-            await self._wire.write(b".\r\n", timeout=self._patience.dot)
-            reply = await self._wire.read_reply(timeout=self._patience.dot)
+            reply = self._wire.understood(replies[0])
         except WireBroken as error:
             return Unknown(str(error))
         if 200 <= reply.code < 300:
@@ -231,19 +281,6 @@ class SmtpConnection:
         self._wire.abort("the relay's reply to the content makes no sense")
         return Unknown(f"the relay answered the content with {reply}")
 
-    async def abandon(self) -> None:
-        """Hang up after 354: nothing was accepted, for no dot was sent."""
-        self._wire.abort("the gate stayed closed")
-
-    async def close(self) -> None:
-        """Say QUIT and close."""
-        if self._wire.broken:
-            return
-        with contextlib.suppress(WireBroken):
-            await self._wire.write(b"QUIT\r\n", timeout=self._patience.quit)
-            await self._wire.read_reply(timeout=self._patience.quit)
-        self._wire.close()
-
     def _mail(self, envelope: Envelope) -> str:
         line = f"MAIL FROM:<{envelope.sender}>"
         if "SIZE" in self.features:
@@ -252,17 +289,16 @@ class SmtpConnection:
             line += " BODY=8BITMIME"
         if envelope.smtputf8:
             line += " SMTPUTF8"
-        return line
+        return line + "\r\n"
 
     def _unfit(self, envelope: Envelope) -> Reply | None:
         """Say in the relay's stead what it would have to say (RFC 6531 §3.2, RFC 1870 §4)."""
-        for address in (envelope.sender, envelope.recipient):
-            if any(ord(character) < 33 or character in "<>\x7f" for character in address):
-                return Reply(553, "5.1.3", "the address cannot stand in a command")
+        if _BREAKS_A_COMMAND.search(envelope.sender + envelope.recipient):
+            return Reply(553, "5.1.3", "the address cannot stand in a command")
         if envelope.smtputf8 and "SMTPUTF8" not in self.features:
             return Reply(550, "5.6.7", "the relay takes no internationalised addresses")
-        limit = self.features.get("SIZE", "").strip()
-        if limit.isdigit() and 0 < int(limit) < envelope.size:
+        if 0 < self._size_limit < envelope.size:
+            limit = self._size_limit
             return Reply(552, "5.3.4", f"the message is larger than the relay takes ({limit})")
         return None
 
@@ -282,24 +318,6 @@ class SmtpConnection:
                 self._wire.abort("the relay does not start over")
 
 
-def stuffed(content: bytes) -> bytes:
-    """Return the content with its dots doubled where a line begins with one (RFC 5321 §4.5.2).
-
-    A line begins after CRLF only: a bare CR or LF, which receivers read in different ways, is
-    made CRLF first, so that no part of a message can end it (SMTP smuggling).
-    """
-    if _BARE.search(content):
-        content = _BARE.sub(b"\r\n", content)
-    if not content.endswith(b"\r\n"):
-        content += b"\r\n"
-    if content.startswith(b"."):
-        content = b"." + content
-    return content.replace(b"\r\n.", b"\r\n..")
-
-
-_BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
-
-
 def relay_queue_id(reply: Reply) -> str | None:
     """Return the relay's own name for the message, if its 250 has one in a known form."""
     for pattern in _QUEUE_IDS:
@@ -309,8 +327,13 @@ def relay_queue_id(reply: Reply) -> str | None:
     return None
 
 
-def _is_yes(stage: Stage, reply: Reply) -> bool:
-    return reply.code == 354 if stage is Stage.DATA else 200 <= reply.code < 300
+def _agrees(place: int, last: Sequence[bytes]) -> bool:
+    """Say whether the last reply is the one to go on with: 2xx, and 354 to the third command."""
+    return bool(last) and last[0].startswith(b"354" if place == len(_STAGES) else b"2")
+
+
+def _went_too(following: Envelope | None, lost: Lost) -> Lost | None:
+    return None if following is None else Lost(Stage.MAIL, lost.reason)
 
 
 def _require(reply: Reply, code: int, stage: Stage) -> None:

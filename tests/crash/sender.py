@@ -14,9 +14,9 @@ from sqlalchemy import update
 
 from mailer.domain.relays import parse_relay_url
 from mailer.services.composing import Composer
-from mailer.services.ledger_desk import LedgerDesk
+from mailer.services.ledger_desk import Effect, LedgerDesk, Told
 from mailer.services.sending import Pace, Sender
-from mailer.store.ledger import Gated, GateRequest, recover_abandoned
+from mailer.store.ledger import Gated, GateRequest, Settlement, recover_abandoned
 from mailer.store.models import RelayState, delivery
 from mailer.transports.smtp import SmtpTransport
 from mailer.wiring import Parts, open_parts
@@ -28,8 +28,14 @@ GRACE = timedelta(seconds=1)
 class OpensEveryGate(LedgerDesk):
     """The mistake: no row says `sending` before the relay has the content."""
 
-    async def gate(self, request: GateRequest) -> Gated:
-        return Gated.OPEN
+    async def visit(
+        self,
+        *settlements: Settlement,
+        request: GateRequest | None = None,
+        effects: tuple[Effect, ...] = (),
+    ) -> Told:
+        told = await super().visit(*settlements, effects=effects)
+        return Told(told.held, Gated.OPEN if request else None)
 
 
 def run(parts: Parts, *, wrong: bool) -> None:
@@ -37,6 +43,7 @@ def run(parts: Parts, *, wrong: bool) -> None:
     assert parts.settings.smtp_url
     config = parse_relay_url(parts.settings.smtp_url)
     sender = Sender(
+        parts.engine,
         parts.sessions,
         SmtpTransport(config, hello="crash.test"),
         Composer(parts.links, parts.identity),
@@ -44,10 +51,8 @@ def run(parts: Parts, *, wrong: bool) -> None:
         now=parts.now,
         jitter=lambda: 0.0,
         pace=Pace(connections=5, lease=LEASE, look_again=timedelta(milliseconds=100)),
+        desk=OpensEveryGate if wrong else LedgerDesk,
     )
-    if wrong:
-        desk = OpensEveryGate(parts.sessions, lease=LEASE)
-        sender._desk = sender._judge._desk = desk
     sender.start()
     while True:
         time.sleep(0.3)

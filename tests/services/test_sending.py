@@ -92,12 +92,12 @@ def test_who_leaves_after_planning_gets_nothing_more(parts: Parts) -> None:
 def test_who_leaves_while_the_mail_is_leased_gets_nothing_more(parts: Parts) -> None:
     b.sending_campaign(parts, 1)
     with parts.sessions.begin() as session:
-        claimed = claim(session, worker="other", limit=5, lease=timedelta(minutes=1))
+        claimed = claim(session.connection(), worker="other", limit=5, lease=timedelta(minutes=1))
         assert [item.email for item in claimed] == ["reader0@readers.test"]
     _leave(parts, 1)
     with parts.sessions.begin() as session:
         request = GateRequest(claimed[0].id, claimed[0].period, claimed[0].fence)
-        _, gated = exchange(session, [], [request], lease=timedelta(minutes=1))
+        _, gated = exchange(session.connection(), [], [request], lease=timedelta(minutes=1))
     assert gated == {claimed[0].id: Gated.LEASE_LOST}
     assert b.states(parts) == {"reader0@readers.test": "withdrawn"}
 
@@ -191,16 +191,18 @@ def test_failed_deliveries_are_tried_again_on_demand(parts: Parts) -> None:
 def test_a_lease_that_ran_out_is_taken_over_with_a_higher_fence(parts: Parts) -> None:
     b.sending_campaign(parts, 1)
     with parts.sessions.begin() as session:
-        first = claim(session, worker="one", limit=1, lease=timedelta(seconds=-1))
+        first = claim(session.connection(), worker="one", limit=1, lease=timedelta(seconds=-1))
     with parts.sessions.begin() as session:
-        second = claim(session, worker="two", limit=1, lease=timedelta(minutes=1))
-        assert claim(session, worker="three", limit=1, lease=timedelta(minutes=1)) == []
+        second = claim(session.connection(), worker="two", limit=1, lease=timedelta(minutes=1))
+        assert (
+            claim(session.connection(), worker="three", limit=1, lease=timedelta(minutes=1)) == []
+        )
     assert second[0].fence == first[0].fence + 1
     stale = Settlement(
         first[0].id, first[0].period, first[0].fence, DeliveryState.FAILED, "r", "rcpt", "no"
     )
     with parts.sessions.begin() as session:
-        held, _ = exchange(session, [stale], [], lease=timedelta(minutes=1))
+        held, _ = exchange(session.connection(), [stale], [], lease=timedelta(minutes=1))
     assert held == [False]
     assert b.states(parts) == {"reader0@readers.test": "leased"}
 

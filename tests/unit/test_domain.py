@@ -13,7 +13,7 @@ from mailer.domain.relays import BadRelay, Security, parse_relay_url
 from mailer.domain.replies import Stage, Verdict, classify, masked, parse_reply
 from mailer.domain.retry import retry_delay
 from mailer.domain.schedule import BadSchedule, next_run
-from mailer.domain.tokens import Token, TokenKind, TokenSigner, message_id
+from mailer.domain.tokens import Token, TokenKind, TokenSigner, delivery_token
 from mailer.domain.urls import BadUrl, canonical
 
 KEY, OLD_KEY = b"k" * 32, b"o" * 32
@@ -50,9 +50,9 @@ def test_old_links_live_on_when_the_key_is_rotated_and_die_when_it_is_dropped() 
     assert TokenSigner([KEY]).read(old, TokenKind.UNSUBSCRIBE) is None
 
 
-def test_a_message_id_is_the_same_every_time_and_another_for_every_delivery() -> None:
-    assert message_id(7, "news.test", KEY) == message_id(7, "news.test", KEY)
-    assert len({message_id(number, "news.test", KEY) for number in range(1000)}) == 1000
+def test_a_deliverys_name_is_the_same_every_time_and_another_for_every_delivery() -> None:
+    assert delivery_token(7, KEY) == delivery_token(7, KEY)
+    assert len({delivery_token(number, KEY) for number in range(1000)}) == 1000
 
 
 @pytest.mark.parametrize("state", [SubscriptionState.LEFT, SubscriptionState.REFUSED])

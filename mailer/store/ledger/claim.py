@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, or_, select, tuple_, update
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Float,
+    Integer,
+    Row,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    case,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from mailer.domain.campaigns import CampaignState
-from mailer.domain.deliveries import OPEN, DeliveryKind, DeliveryState
-from mailer.store.clock import Now, at
+from mailer.domain.deliveries import DeliveryKind, DeliveryState
+from mailer.store.clock import DatabaseTime
 from mailer.store.models import Campaign, Newsletter, Subscriber, Variant, delivery
+from mailer.store.rowset import Rowset
+
+_S = DeliveryState
+_IDS = Rowset("ids", {"id": BigInteger()})
+_LEASES = Rowset("leases", {"id": BigInteger(), "period": Integer(), "fence": Integer()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,116 +50,143 @@ class Claimed:
     variant_id: int | None
     serial: int
     attempts: int
-    created_at: datetime
-    expires_at: datetime
     email: str
     name: str
 
 
-def claim(
-    session: Session, *, worker: str, limit: int, lease: timedelta, now: Now = None
-) -> list[Claimed]:
-    """Lease up to `limit` due deliveries to `worker`, the first lane first.
+def claim(connection: Connection, *, worker: str, limit: int, lease: timedelta) -> list[Claimed]:
+    """Lease up to `limit` due deliveries to `worker`, all of the first source that has any.
 
-    Takes rows that are queued and due, and rows whose lease another worker let run out: they were
-    never past the gate, so that doing them again is safe. Raising the fence makes whatever that
-    other worker still does worthless.
+    Sources are what belongs to no campaign (confirmations, tests), then the campaigns that are
+    being sent, the first lane first; so no row of a paused campaign is ever walked over. Takes
+    rows that are queued and due, and rows whose lease another worker let run out: they were never
+    past the gate, so that doing them again is safe. Raising the fence makes whatever that other
+    worker still does worthless.
     """
-    picked = (
-        select(delivery.c.period, delivery.c.id)
-        .where(
-            delivery.c.state.in_([state.value for state in OPEN]),  # so that the partial index fits
-            _is_due(now),
-            delivery.c.expires_at > at(now),
-            or_(
-                delivery.c.kind != DeliveryKind.CAMPAIGN.value,
-                delivery.c.campaign_id.in_(
-                    select(Campaign.id).where(Campaign.state == CampaignState.SENDING.value)
-                ),
-            ),
-        )
-        .order_by(delivery.c.lane, delivery.c.next_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=delivery)
-        .cte("picked")
-    )
-    statement = (
-        update(delivery)
-        .where(tuple_(delivery.c.period, delivery.c.id).in_(select(picked.c.period, picked.c.id)))
-        .values(
-            state=DeliveryState.LEASED.value,
-            fence=delivery.c.fence + 1,
-            leased_by=worker,
-            lease_until=at(now, lease),
-            variant_id=case(
-                (delivery.c.kind == DeliveryKind.CAMPAIGN.value, _variant_of_campaign()),
-                else_=delivery.c.variant_id,
-            ),
-        )
-        .returning(delivery)
-        .execution_options(synchronize_session=False)
-    )
-    rows = session.connection().execute(statement).all()
-    readers = _readers(session, [row.subscriber_id for row in rows if row.subscriber_id])
-    rows = sorted(rows, key=lambda row: (row.lane, row.next_at, row.id))
-    return [_claimed(row, readers.get(row.subscriber_id)) for row in rows]
+    sources: list[tuple[int | None, int | None]] = [(None, None)]
+    sources += [(row.id, row.variant_id) for row in connection.execute(_campaigns())]
+    for campaign_id, variant_id in sources:
+        rows = connection.execute(
+            _lease(connection.dialect.name, campaign_id is None),
+            {
+                "campaign": campaign_id,
+                "variant": variant_id,
+                "worker": worker,
+                "limit": limit,
+                "lease": lease.total_seconds(),
+            },
+        ).all()
+        if rows:
+            return _with_readers(connection, sorted(rows, key=lambda row: (row.next_at, row.id)))
+    return []
 
 
-def hand_back(session: Session, claimed: list[Claimed]) -> None:
+def hand_back(connection: Connection, claimed: Sequence[Claimed]) -> None:
     """Give leases back untouched, so that another worker need not wait for them to run out."""
     if not claimed:
         return
-    keys = [(item.period, item.id, item.fence) for item in claimed]
-    session.connection().execute(
+    dialect = connection.dialect.name
+    leases = [(item.id, item.period, item.fence) for item in claimed]
+    connection.execute(_hand_back(dialect), _LEASES.parameters(dialect, leases))
+
+
+@cache
+def _campaigns() -> Select[int, int]:
+    """Return the campaigns that are being sent, with the variant for their newsletter's locale."""
+    return (
+        select(Campaign.id, Variant.id.label("variant_id"))
+        .join(Newsletter, Newsletter.id == Campaign.newsletter_id)
+        .outerjoin(
+            Variant, and_(Variant.campaign_id == Campaign.id, Variant.key == Newsletter.locale)
+        )
+        .where(Campaign.state == CampaignState.SENDING.value)
+        .order_by(Campaign.lane, Campaign.id)
+    )
+
+
+@cache
+def _lease(dialect: str, of_no_campaign: bool) -> Update:
+    of_source = (
+        delivery.c.campaign_id.is_(None)
+        if of_no_campaign
+        else delivery.c.campaign_id == bindparam("campaign", type_=BigInteger)
+    )
+    now = DatabaseTime()
+    picked = (
+        select(delivery.c.period, delivery.c.id)
+        .where(
+            of_source,
+            delivery.c.settled_at.is_(None),
+            delivery.c.next_at <= now,
+            or_(
+                delivery.c.state == _S.QUEUED.value,
+                and_(delivery.c.state == _S.LEASED.value, delivery.c.lease_until < now),
+            ),
+            delivery.c.expires_at > now,
+        )
+        .order_by(delivery.c.next_at)
+        .limit(bindparam("limit", type_=Integer))
+        .with_for_update(skip_locked=True)
+        .cte("picked")
+    )
+    mine = (
+        and_(delivery.c.period == picked.c.period, delivery.c.id == picked.c.id)
+        if dialect == "postgresql"
+        else tuple_(delivery.c.period, delivery.c.id).in_(select(picked.c.period, picked.c.id))
+    )
+    variant = bindparam("variant", type_=BigInteger)
+    return (
+        update(delivery)
+        .where(mine)
+        .values(
+            state=_S.LEASED.value,
+            fence=delivery.c.fence + 1,
+            leased_by=bindparam("worker"),
+            lease_until=DatabaseTime(bindparam("lease", type_=Float)),
+            variant_id=delivery.c.variant_id
+            if of_no_campaign
+            else case((variant.is_not(None), variant), else_=delivery.c.variant_id),
+        )
+        .returning(
+            delivery.c.id, delivery.c.period, delivery.c.fence, delivery.c.kind,
+            delivery.c.newsletter_id, delivery.c.campaign_id, delivery.c.subscriber_id,
+            delivery.c.variant_id, delivery.c.serial, delivery.c.attempts,
+            delivery.c.recipient, delivery.c.next_at,
+        )
+    )  # fmt: skip
+
+
+@cache
+def _hand_back(dialect: str) -> Update:
+    leases = _LEASES.table(dialect)
+    return (
         update(delivery)
         .where(
-            tuple_(delivery.c.period, delivery.c.id, delivery.c.fence).in_(keys),
-            delivery.c.state == DeliveryState.LEASED.value,
+            delivery.c.id == leases.c.id,
+            delivery.c.period == leases.c.period,
+            delivery.c.fence == leases.c.fence,
+            delivery.c.state == _S.LEASED.value,
         )
-        .values(state=DeliveryState.QUEUED.value, lease_until=None, leased_by=None)
+        .values(state=_S.QUEUED.value, lease_until=None, leased_by=None)
     )
 
 
-def _is_due(now: Now) -> ColumnElement[bool]:
-    return or_(
-        and_(delivery.c.state == DeliveryState.QUEUED.value, delivery.c.next_at <= at(now)),
-        and_(delivery.c.state == DeliveryState.LEASED.value, delivery.c.lease_until < at(now)),
-    )
+@cache
+def _readers(dialect: str) -> Select[int, str, str]:
+    ids = _IDS.table(dialect)
+    return select(Subscriber.id, Subscriber.email, Subscriber.name).where(Subscriber.id == ids.c.id)
 
 
-def _variant_of_campaign() -> ColumnElement[int]:
-    return (
-        select(Variant.id)
-        .join(Newsletter, Newsletter.locale == Variant.key)
-        .where(
-            Newsletter.id == delivery.c.newsletter_id,
-            Variant.campaign_id == delivery.c.campaign_id,
+def _with_readers(connection: Connection, rows: Sequence[Row[Any]]) -> list[Claimed]:
+    dialect = connection.dialect.name
+    ids = [(row.subscriber_id,) for row in rows if row.subscriber_id is not None]
+    found = connection.execute(_readers(dialect), _IDS.parameters(dialect, ids)).all()
+    readers = {row.id: (row.email, row.name) for row in found}
+    return [
+        Claimed(
+            row.id, row.period, row.fence, DeliveryKind(row.kind), row.newsletter_id,
+            row.campaign_id, row.subscriber_id, row.variant_id, row.serial, row.attempts,
+            *readers.get(row.subscriber_id, (row.recipient or "", "")),
         )
-        .correlate(delivery)
-        .scalar_subquery()
-    )
-
-
-def _readers(session: Session, ids: list[int]) -> dict[int, tuple[str, str]]:
-    if not ids:
-        return {}
-    statement = select(Subscriber.id, Subscriber.email, Subscriber.name).where(
-        Subscriber.id.in_(ids)
-    )
-    return {row.id: (row.email, row.name) for row in session.execute(statement)}
-
-
-def _claimed(row: object, reader: tuple[str, str] | None) -> Claimed:
-    email, name = reader or (getattr(row, "recipient", None) or "", "")
-    return Claimed(
-        kind=DeliveryKind(getattr(row, "kind")),  # noqa: B009 (rows are typed by name only)
-        email=email,
-        name=name,
-        **{
-            field: getattr(row, field)
-            for field in (
-                "id", "period", "fence", "newsletter_id", "campaign_id", "subscriber_id",
-                "variant_id", "serial", "attempts", "created_at", "expires_at",
-            )
-        },
-    )  # fmt: skip
+        for row in rows
+    ]  # fmt: skip

@@ -1,4 +1,8 @@
-"""Gate and settle: the two steps between which the relay may take a mail."""
+"""The exchange: settle what is known and gate what waits, for many deliveries at once.
+
+On PostgreSQL it is one statement, and so one round trip and one commit; SQLite, which knows no
+UPDATE inside of another statement, runs the same three parts one after the other.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,36 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import cache
 
-from sqlalchemy import ColumnElement, and_, case, exists, or_, select, tuple_, update
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Executable,
+    Float,
+    FromClause,
+    Integer,
+    Text,
+    Update,
+    and_,
+    bindparam,
+    case,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from mailer.domain.campaigns import CampaignState
-from mailer.domain.consent import SubscriptionState
 from mailer.domain.deliveries import DeliveryKind, DeliveryState
-from mailer.store.audience import has_consent, is_suppressed
-from mailer.store.clock import Now, at
-from mailer.store.models import Campaign, Subscription, attempt, delivery
+from mailer.store.audience import has_consent, has_request, is_suppressed
+from mailer.store.clock import DatabaseTime
+from mailer.store.models import Campaign, attempt, delivery
+from mailer.store.once import Insert, insert_for
+from mailer.store.rowset import Rowset
 
 _S = DeliveryState
 
@@ -39,9 +63,10 @@ class Gated(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What became of one handed-over or refused delivery.
+    """What became of one handed-over or refused delivery: it goes to `state`.
 
-    `state` is where it goes; `retry_at` says when a delivery that goes back to the queue is due.
+    `retry_in` says when a delivery that goes back to the queue is due again. `counts` is False
+    where only the relay had trouble, and no attempt is charged to the reader.
     """
 
     id: int
@@ -51,9 +76,9 @@ class Settlement:
     relay: str
     stage: str
     reply: str
-    retry_in: timedelta | None = None
+    retry_in: timedelta = timedelta()
     relay_queue_id: str | None = None
-    counts: bool = True  # whether it was the delivery's own attempt, or only the relay's trouble
+    counts: bool = True
 
 
 # What a settlement finds the row in. `uncertain` is there because evidence may come late: a worker
@@ -65,141 +90,202 @@ _SETTLES_FROM: dict[DeliveryState, tuple[DeliveryState, ...]] = {
     _S.QUEUED: (_S.LEASED, _S.SENDING),
 }
 
+_TOLD = Rowset(
+    "told",
+    {
+        "id": BigInteger(),
+        "period": Integer(),
+        "fence": Integer(),
+        "state": Text(),
+        "relay": Text(),
+        "stage": Text(),
+        "reply": Text(),
+        "retry_in": Float(),
+        "relay_queue_id": Text(),
+        "counts": Integer(),
+    },
+)
+_ASKED = Rowset("asked", {"id": BigInteger(), "period": Integer(), "fence": Integer()})
+_SETTLED, _OPENED = 0, 1
+
 
 def exchange(
-    session: Session,
+    connection: Connection,
     settlements: Sequence[Settlement],
     requests: Sequence[GateRequest],
     *,
     lease: timedelta,
-    now: Now = None,
 ) -> tuple[list[bool], dict[int, Gated]]:
-    """Settle what is known and gate what waits, in the caller's one transaction.
+    """Settle and gate, in the caller's transaction or, with autocommit, in one of its own.
 
     Returns for every settlement whether its fence still held, and for every request by delivery id
-    the gate's answer. Nothing may be acted upon before the transaction is committed.
+    the gate's answer. Nothing may be acted upon before it is committed. Telling a settlement twice
+    changes nothing.
     """
-    held = [_settle(session, settlement, now) for settlement in settlements]
-    return held, _gate(session, requests, lease, now) if requests else {}
-
-
-def _settle(session: Session, settlement: Settlement, now: Now) -> bool:
-    moment = at(now)
-    final = settlement.state is not _S.QUEUED
-    values: dict[str, object] = {
-        "state": settlement.state.value,
-        "attempts": delivery.c.attempts + (1 if settlement.counts else 0),
-        "last_reply": settlement.reply,
-        "relay_queue_id": settlement.relay_queue_id,
-        "lease_until": None,
-        "leased_by": None,
-    }
-    if final:
-        values["settled_at"] = moment
+    dialect = connection.dialect.name
+    told = _TOLD.parameters(dialect, [_told(each) for each in settlements])
+    asked = _ASKED.parameters(dialect, [(each.id, each.period, each.fence) for each in requests])
+    until = {"lease": lease.total_seconds()}
+    found: set[tuple[int, int]] = set()
+    if dialect == "postgresql":
+        rows = connection.execute(_at_once(dialect), {**told, **asked, **until})
+        found.update((int(row[0]), int(row[1])) for row in rows)
     else:
-        values["next_at"] = at(now, settlement.retry_in or timedelta())
-    connection = session.connection()
-    updated = connection.execute(
+        if settlements:
+            settled = connection.execute(_settle(dialect), told).scalars().all()
+            connection.execute(_note(dialect), told)
+            found.update((_SETTLED, each) for each in settled)
+        if requests:
+            opened = connection.execute(_gate(dialect), {**asked, **until}).scalars().all()
+            found.update((_OPENED, each) for each in opened)
+    held = [(_SETTLED, each.id) in found for each in settlements]
+    answers = {
+        each.id: Gated.OPEN if (_OPENED, each.id) in found else Gated.LEASE_LOST
+        for each in requests
+    }
+    if Gated.LEASE_LOST in answers.values():
+        closed = connection.execute(_close_refused(dialect), asked).scalars()
+        answers.update(dict.fromkeys(closed, Gated.CLOSED))
+    return held, answers
+
+
+def _told(settlement: Settlement) -> tuple[object, ...]:
+    return (
+        settlement.id,
+        settlement.period,
+        settlement.fence,
+        settlement.state.value,
+        settlement.relay,
+        settlement.stage,
+        settlement.reply,
+        settlement.retry_in.total_seconds(),
+        settlement.relay_queue_id,
+        int(settlement.counts),
+    )
+
+
+@cache
+def _at_once(dialect: str) -> Executable:
+    """Return settle, note and gate as one statement (data-modifying CTEs)."""
+    settled = _settle(dialect).cte("settled")
+    opened = _gate(dialect).cte("opened")
+    return union_all(
+        select(literal(_SETTLED, Integer), settled.c.id),
+        select(literal(_OPENED, Integer), opened.c.id),
+    ).add_cte(_note(dialect).cte("noted"))
+
+
+@cache
+def _settle(dialect: str) -> Update:
+    told = _TOLD.table(dialect)
+    comes_from = or_(
+        *(
+            and_(told.c.state == after.value, delivery.c.state.in_([one.value for one in before]))
+            for after, before in _SETTLES_FROM.items()
+        )
+    )
+    again = told.c.state == _S.QUEUED.value
+    return (
         update(delivery)
         .where(
-            delivery.c.period == settlement.period,
-            delivery.c.id == settlement.id,
-            delivery.c.fence == settlement.fence,
-            delivery.c.state.in_([state.value for state in _SETTLES_FROM[settlement.state]]),
+            delivery.c.id == told.c.id,
+            delivery.c.period == told.c.period,
+            delivery.c.fence == told.c.fence,
+            comes_from,
         )
-        .values(values)
-    ).rowcount
-    connection.execute(
-        attempt.insert().values(
-            period=settlement.period,
-            delivery_id=settlement.id,
-            fence=settlement.fence,
-            at=moment,
-            relay=settlement.relay,
-            outcome=settlement.state.value,
-            stage=settlement.stage,
-            reply=settlement.reply,
+        .values(
+            state=told.c.state,
+            attempts=delivery.c.attempts + told.c.counts,
+            last_reply=told.c.reply,
+            relay_queue_id=told.c.relay_queue_id,
+            next_at=case((again, DatabaseTime(told.c.retry_in)), else_=delivery.c.next_at),
+            settled_at=case((again, null()), else_=DatabaseTime()),
+            lease_until=None,
+            leased_by=None,
         )
-    )
-    return updated == 1
-
-
-def _gate(
-    session: Session, requests: Sequence[GateRequest], lease: timedelta, now: Now
-) -> dict[int, Gated]:
-    ours = and_(
-        tuple_(delivery.c.period, delivery.c.id, delivery.c.fence).in_(
-            [(request.period, request.id, request.fence) for request in requests]
-        ),
-        delivery.c.state == _S.LEASED.value,
-    )
-    connection = session.connection()
-    opened = connection.scalars(
-        update(delivery)
-        .where(ours, delivery.c.lease_until > at(now), _may_go())
-        .values(state=_S.SENDING.value, lease_until=at(now, lease))
         .returning(delivery.c.id)
-    ).all()
-    answers = {request.id: Gated.LEASE_LOST for request in requests}
-    answers.update(dict.fromkeys(opened, Gated.OPEN))
-    if len(opened) < len(requests):
-        answers.update(dict.fromkeys(_close_refused(session, ours, now), Gated.CLOSED))
-    return answers
+    )
 
 
-def _close_refused(session: Session, ours: ColumnElement[bool], now: Now) -> Sequence[int]:
-    """End what consent or suppression forbids; what only waits for its campaign goes back."""
-    suppressed = is_suppressed(delivery.c.subscriber_id, delivery.c.newsletter_id)
-    waits = and_(delivery.c.kind == DeliveryKind.CAMPAIGN.value, ~_campaign_sends())
+@cache
+def _note(dialect: str) -> Insert:
+    told = _TOLD.table(dialect)
+    at = DatabaseTime()
+    names = ["period", "delivery_id", "fence", "at", "relay", "outcome", "stage", "reply"]
+    noted = select(
+        told.c.period, told.c.id, told.c.fence, at,
+        told.c.relay, told.c.state, told.c.stage, told.c.reply,
+    ).where(literal(True))  # or SQLite takes ON CONFLICT for a join's ON  # fmt: skip
+    return insert_for(dialect, attempt).from_select(names, noted).on_conflict_do_nothing()
+
+
+@cache
+def _gate(dialect: str) -> Update:
+    asked = _ASKED.table(dialect)
     return (
-        session.connection()
-        .scalars(
-            update(delivery)
-            .where(ours, ~_may_go())
-            .values(
-                state=case(
-                    (suppressed, _S.SUPPRESSED.value),
-                    (waits, _S.QUEUED.value),
-                    else_=_S.WITHDRAWN.value,
-                ),
-                settled_at=case((and_(~suppressed, waits), None), else_=at(now)),
-                lease_until=None,
-                leased_by=None,
-            )
-            .returning(delivery.c.id)
+        update(delivery)
+        .where(_ours(asked), delivery.c.lease_until > DatabaseTime(), _may_go())
+        .values(state=_S.SENDING.value, lease_until=DatabaseTime(bindparam("lease", type_=Float)))
+        .returning(delivery.c.id)
+    )
+
+
+@cache
+def _close_refused(dialect: str) -> Executable:
+    """End what consent or suppression forbids; what only waits for its campaign goes back."""
+    asked = _ASKED.table(dialect)
+    suppressed = is_suppressed(delivery.c.subscriber_id, delivery.c.newsletter_id)
+    waits = and_(~suppressed, delivery.c.kind == DeliveryKind.CAMPAIGN.value, ~_campaign_sends())
+    return (
+        update(delivery)
+        .where(_ours(asked), ~_may_go())
+        .values(
+            state=case(
+                (suppressed, _S.SUPPRESSED.value),
+                (waits, _S.QUEUED.value),
+                else_=_S.WITHDRAWN.value,
+            ),
+            settled_at=case((waits, null()), else_=DatabaseTime()),
+            lease_until=None,
+            leased_by=None,
         )
-        .all()
+        .returning(delivery.c.id)
+    )
+
+
+def _ours(asked: FromClause) -> ColumnElement[bool]:
+    return and_(
+        delivery.c.id == asked.c.id,
+        delivery.c.period == asked.c.period,
+        delivery.c.fence == asked.c.fence,
+        delivery.c.state == _S.LEASED.value,
     )
 
 
 def _may_go() -> ColumnElement[bool]:
+    reader, newsletter = delivery.c.subscriber_id, delivery.c.newsletter_id
     purpose = (
         select(Campaign.purpose_id)
         .where(Campaign.id == delivery.c.campaign_id)
         .correlate(delivery)
         .scalar_subquery()
     )
-    request_stands = exists().where(
-        Subscription.subscriber_id == delivery.c.subscriber_id,
-        Subscription.newsletter_id == delivery.c.newsletter_id,
-        Subscription.state == SubscriptionState.PENDING.value,
-    )
     kind = delivery.c.kind
     return and_(
-        ~is_suppressed(delivery.c.subscriber_id, delivery.c.newsletter_id),
+        ~is_suppressed(reader, newsletter),
         or_(
             and_(
-                kind == DeliveryKind.CAMPAIGN.value,
-                has_consent(delivery.c.subscriber_id, purpose),
-                _campaign_sends(),
+                kind == DeliveryKind.CAMPAIGN.value, has_consent(reader, purpose), _campaign_sends()
             ),
-            and_(kind == DeliveryKind.CONFIRMATION.value, request_stands),
+            and_(kind == DeliveryKind.CONFIRMATION.value, has_request(reader, newsletter)),
             kind.in_([DeliveryKind.SERVICE.value, DeliveryKind.TEST.value]),
         ),
     )
 
 
 def _campaign_sends() -> ColumnElement[bool]:
-    return exists().where(
-        Campaign.id == delivery.c.campaign_id, Campaign.state == CampaignState.SENDING.value
+    return (
+        select(literal(1))
+        .where(Campaign.id == delivery.c.campaign_id, Campaign.state == CampaignState.SENDING.value)
+        .exists()
     )

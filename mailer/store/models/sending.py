@@ -27,7 +27,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from mailer.store.clock import Instant
 from mailer.store.models.base import Base, BigId, id_column
 
-_OPEN = text("state IN ('queued', 'leased', 'sending')")
+_OPEN = text("settled_at IS NULL")
+"""An index over open rows names no column that claim and gate change, so that PostgreSQL updates
+those in place (heap-only tuples) and touches no index before a delivery is settled."""
 
 
 def _open_index(name: str, *columns: str) -> Index:
@@ -47,7 +49,7 @@ delivery = Table(
     Column("next_at", Instant, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
-    Column("settled_at", Instant),
+    Column("settled_at", Instant),  # NULL while something is still to be done by itself
     Column("fence", Integer, nullable=False, server_default="0"),
     Column("attempts", SmallInteger, nullable=False, server_default="0"),
     Column("lane", SmallInteger, nullable=False),
@@ -60,9 +62,8 @@ delivery = Table(
     Column("last_reply", Text),  # addresses masked
     Column("relay_queue_id", Text),  # the relay's own id from its 250
     UniqueConstraint("period", "campaign_id", "subscriber_id"),
-    _open_index("ix_delivery_due", "lane", "next_at"),
+    _open_index("ix_delivery_open_due", "campaign_id", "next_at"),
     _open_index("ix_delivery_open_subscriber", "subscriber_id"),
-    _open_index("ix_delivery_open_campaign", "campaign_id"),
     Index("ix_delivery_subscriber", "subscriber_id"),
     sqlite_autoincrement=True,
 )
@@ -71,18 +72,17 @@ delivery = Table(
 attempt = Table(
     "attempt",
     Base.metadata,
-    Column("id", BigId, primary_key=True),
-    Column("period", Integer, nullable=False),
-    Column("delivery_id", BigInteger, nullable=False, index=True),
-    Column("fence", Integer, nullable=False),
+    Column("period", Integer, primary_key=True),
+    Column("delivery_id", BigInteger, primary_key=True),
+    Column("fence", Integer, primary_key=True),
     Column("at", Instant, nullable=False),
     Column("relay", Text, nullable=False),
     Column("outcome", Text, nullable=False),  # the state that the attempt led to
     Column("stage", Text, nullable=False),
     Column("reply", Text, nullable=False),  # addresses masked
 )
-"""One try to hand a delivery to a relay. Append-only; refers to `delivery` without a foreign key,
-for the partitions of both are dropped on their own."""
+"""One try to hand a delivery to a relay, under one fence. Append-only; refers to `delivery`
+without a foreign key, for the partitions of both are dropped on their own."""
 
 
 class Feedback(Base):

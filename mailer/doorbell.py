@@ -6,6 +6,9 @@ work stands in the database and the beat rings again. So ringing never fails its
 
 from __future__ import annotations
 
+import threading
+import time
+
 import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -15,15 +18,20 @@ _log = structlog.get_logger()
 
 WAKE_SENDER = "workers.tasks.wake"
 TICK = "workers.tasks.tick"
+SWEEP = "workers.tasks.sweep"
+DIGESTS = "workers.tasks.digests"
 PREPARE = "workers.tasks.prepare"
 
 SEND_QUEUE = "send"
 WORK_QUEUE = "work"
 
 _RING_EXPIRES_SECONDS = 30.0  # a ring that nobody heard in time is worth nothing
+_SILENT_SECONDS = 5.0
 _ROUTES = {
     WAKE_SENDER: {"queue": SEND_QUEUE},
     TICK: {"queue": WORK_QUEUE},
+    SWEEP: {"queue": WORK_QUEUE},
+    DIGESTS: {"queue": WORK_QUEUE},
     PREPARE: {"queue": WORK_QUEUE},
 }
 
@@ -59,10 +67,15 @@ def celery_app(redis_url: str) -> Celery:
 
 
 class Doorbell:
-    """Rings over Redis; silent where none is running."""
+    """Rings over Redis; silent where none is running, and for a while where it does not answer.
+
+    One ring at a time: where Redis is frozen, one thread waits for it, and not every sign-up.
+    """
 
     def __init__(self, redis_url: str | None) -> None:
         self._app = celery_app(redis_url) if redis_url else None
+        self._ringing = threading.Lock()
+        self._silent_until = 0.0
 
     def ring_send(self) -> None:
         """There may be mails to send."""
@@ -71,6 +84,10 @@ class Doorbell:
     def ring_tick(self) -> None:
         """Something may have come due."""
         self._ring(TICK)
+
+    def ring_digests(self) -> None:
+        """Digests are due."""
+        self._ring(DIGESTS)
 
     def ring_prepare(self, campaign_id: int) -> None:
         """A campaign waits to be compiled and planned."""
@@ -88,11 +105,16 @@ class Doorbell:
         return True
 
     def _ring(self, task: str, *arguments: int) -> None:
-        if self._app is None:
+        if self._app is None or time.monotonic() < self._silent_until:
+            return
+        if not self._ringing.acquire(blocking=False):
             return
         try:
             self._app.send_task(
                 task, args=arguments, expires=_RING_EXPIRES_SECONDS, retry=False, **_ROUTES[task]
             )
         except (OperationalError, RedisError, OSError) as error:
+            self._silent_until = time.monotonic() + _SILENT_SECONDS
             _log.warning("doorbell silent", task=task, reason=str(error))
+        finally:
+            self._ringing.release()

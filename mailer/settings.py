@@ -191,7 +191,7 @@ def _read_file(path: Path) -> dict[str, str]:
 
 def _bind(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65536:
         raise BadSetting(f"MAILER_BIND is “{text}”: write HOST:PORT, such as 127.0.0.1:8000.")
     return host.strip("[]"), int(port)
 
@@ -217,11 +217,17 @@ def _redis_url(text: str | None) -> str | None:
 
 
 def _public_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and not parts.query
+        usable = usable and text.isascii() and text.isprintable() and " " not in text
+        usable = usable and parts.port != 0  # reading it refuses what is no port
+    except ValueError:
+        usable = False
+    if not usable:
         raise BadSetting(
             f"MAILER_PUBLIC_URL is “{text}”: write the address that readers reach, "
-            "such as https://news.example.org."
+            "such as https://news.example.org (a name outside ASCII in its xn-- form)."
         )
     return text.rstrip("/")
 

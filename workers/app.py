@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from mailer.doorbell import SEND_QUEUE, TICK, WAKE_SENDER, WORK_QUEUE, celery_app
+from mailer.doorbell import SEND_QUEUE, SWEEP, TICK, WAKE_SENDER, WORK_QUEUE, celery_app
 from mailer.wiring import broker_url
 
 TICK_EVERY = 2.0
 WAKE_EVERY = 5.0
+SWEEP_EVERY = 60.0
 
 app = celery_app(broker_url())
 app.conf.update(
@@ -16,6 +17,11 @@ app.conf.update(
             "task": TICK,
             "schedule": TICK_EVERY,
             "options": {"queue": WORK_QUEUE, "expires": 10.0},
+        },
+        "sweep": {
+            "task": SWEEP,
+            "schedule": SWEEP_EVERY,
+            "options": {"queue": WORK_QUEUE, "expires": 60.0},
         },
         "wake": {
             "task": WAKE_SENDER,

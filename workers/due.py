@@ -9,15 +9,36 @@ from collections.abc import Callable
 from mailer.domain.errors import Refusal
 from mailer.services.alive import say_alive, say_gone
 from mailer.services.preparing import prepare_campaign
-from mailer.services.tick import tick
+from mailer.services.tick import Due, run_due_digests, sweep, tick
 from mailer.wiring import Parts, worker_name
 
 _PAUSE_BETWEEN_CHUNKS = 0.002  # SQLite: so that a withdrawal need not wait for the whole campaign
 
 
-def tick_once(parts: Parts) -> list[int]:
-    """Do what time has made due; return the campaigns that wait to be prepared."""
-    return tick(parts.sessions, fetch=parts.fetch, now=parts.now)
+def tick_once(parts: Parts) -> Due:
+    """Do what time has made due; return what waits."""
+    return tick(parts.sessions, now=parts.now)
+
+
+def run_digests(parts: Parts) -> int:
+    """Run the digests that are due; return how many became campaigns."""
+    return run_due_digests(parts.sessions, fetch=parts.fetch, now=parts.now)
+
+
+def sweep_once(parts: Parts) -> None:
+    """Put right what was left behind, and end what is overdue."""
+    sweep(parts.sessions, now=parts.now, pause=_let_others_write)
+
+
+def work_off(parts: Parts, progress: Callable[[str], None] = lambda _: None) -> bool:
+    """Do everything but the sending that is due now; say whether there was any."""
+    due = tick_once(parts)
+    for campaign_id in due.campaigns:
+        progress(f"preparing campaign {campaign_id}")
+        with contextlib.suppress(Refusal):  # the campaign is paused and says why
+            prepare_one(parts, campaign_id)
+    ran = run_digests(parts) if due.digests else 0
+    return bool(due.campaigns or ran)
 
 
 def prepare_one(parts: Parts, campaign_id: int) -> int:
@@ -27,7 +48,7 @@ def prepare_one(parts: Parts, campaign_id: int) -> int:
         campaign_id,
         renderer=parts.renderer,
         now=parts.now,
-        pause=lambda: time.sleep(_PAUSE_BETWEEN_CHUNKS),
+        pause=_let_others_write,
     )
 
 
@@ -39,18 +60,19 @@ def work_until_idle(parts: Parts, progress: Callable[[str], None] = lambda _: No
     sender = parts.sender(name)
     sender.start()
     try:
+        sweep_once(parts)
         while True:
-            waiting = tick_once(parts)
-            for campaign_id in waiting:
-                progress(f"preparing campaign {campaign_id}")
-                with contextlib.suppress(Refusal):
-                    prepare_one(parts, campaign_id)
+            worked = work_off(parts, progress)
             sender.wake()
             sender.idle.wait()
-            if not waiting:
+            if not worked:
                 tick_once(parts)  # ends the campaigns that have just been sent
                 return
     finally:
         sender.stop()
         with parts.sessions.begin() as session:
             say_gone(session, name)
+
+
+def _let_others_write() -> None:
+    time.sleep(_PAUSE_BETWEEN_CHUNKS)

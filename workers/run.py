@@ -13,7 +13,7 @@ def run_worker(queue: str) -> None:
     from workers.app import app
 
     host.queue = queue
-    pool, concurrency = {SEND_QUEUE: ("threads", "2"), WORK_QUEUE: ("prefork", "2")}[queue]
+    pool, concurrency = {SEND_QUEUE: ("threads", "2"), WORK_QUEUE: ("prefork", "4")}[queue]
     app.worker_main(
         [
             "worker",

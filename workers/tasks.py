@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from mailer.domain.errors import Refusal
-from mailer.doorbell import PREPARE, TICK, WAKE_SENDER
+from mailer.doorbell import DIGESTS, PREPARE, SWEEP, TICK, WAKE_SENDER
 from workers import host
 from workers.app import app
-from workers.due import prepare_one, tick_once
+from workers.due import prepare_one, run_digests, sweep_once, tick_once
 
 
 @app.task(name=WAKE_SENDER)
@@ -19,8 +19,25 @@ def wake() -> None:
 def tick() -> None:
     """Something may have come due."""
     parts = host.parts()
-    for campaign_id in tick_once(parts):
+    due = tick_once(parts)
+    for campaign_id in due.campaigns:
         parts.doorbell.ring_prepare(campaign_id)
+    if due.digests:
+        parts.doorbell.ring_digests()
+
+
+@app.task(name=DIGESTS)
+def digests() -> None:
+    """Digests are due."""
+    parts = host.parts()
+    if run_digests(parts):
+        parts.doorbell.ring_tick()
+
+
+@app.task(name=SWEEP)
+def sweep() -> None:
+    """Something may have been left behind."""
+    sweep_once(host.parts())
 
 
 @app.task(name=PREPARE)

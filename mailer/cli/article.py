@@ -114,7 +114,7 @@ def remove(article_id: ArticleId, as_json: AsJson = False) -> None:
     with parts.sessions.begin() as session:
         article = find_article(session, article_id)
         fields = _fields(article)
-        remove_article(session, article)
+        remove_article(article, now=parts.now())
     answer(as_json, fields, f"Removed article {article_id}: {fields['title']}")
 
 

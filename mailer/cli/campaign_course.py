@@ -11,15 +11,17 @@ from mailer.cli.console import AsJson, Yes, answer, ask, example
 from mailer.cli.opening import open_installation
 from mailer.cli.watching import follow, say_if_nobody_works
 from mailer.cli.when import parse_when
-from mailer.services.campaigns import (
+from mailer.services.campaign_course import (
     cancel_campaign,
     pause_campaign,
+    reconcile,
     resume_campaign,
+    retry_failed,
     schedule_campaign,
     start_campaign,
 )
 from mailer.services.lookup import find_campaign
-from mailer.services.reports import reconcile, report, retry_failed
+from mailer.services.reports import report
 
 if TYPE_CHECKING:
     from mailer.wiring import Parts
@@ -83,7 +85,7 @@ def resume(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = Fals
     parts = open_installation()
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
-        resume_campaign(session, campaign)
+        resume_campaign(session, campaign, now=parts.now())
         session.flush()
         fields = report(session, campaign)
     parts.doorbell.ring_prepare(fields["campaign_id"])
@@ -143,7 +145,7 @@ def reconcile_uncertain(
     parts = open_installation()
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
-        settled = reconcile(session, campaign, presume_sent=presume == "sent", now=parts.now())
+        settled = reconcile(session, campaign, presume=presume, now=parts.now())
         session.flush()
         fields = {**report(session, campaign), "reconciled": settled}
     parts.doorbell.ring_send()

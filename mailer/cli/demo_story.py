@@ -18,7 +18,7 @@ from mailer.domain.consent import Method
 from mailer.domain.errors import Refusal
 from mailer.services.adding import add_reader
 from mailer.services.articles import add_article, add_feed, fetch_feeds, read_page
-from mailer.services.digests import Ran, add_digest, run_digest
+from mailer.services.digests import Ran, add_digest, begin_run, run_digest
 from mailer.services.lookup import find_campaign, find_digest, find_newsletter
 from mailer.services.newsletters import add_newsletter, add_purpose, edit_publisher
 from mailer.services.notices import publish_notice
@@ -140,6 +140,7 @@ class Story:
                 purpose="updates",
                 cron="0 7 * * FRI",
                 timezone="Africa/Lagos",
+                renderer=self._parts.renderer,
                 now=now,
             )
             fingerprint = notice.sha256[:12]
@@ -226,8 +227,7 @@ class Story:
     def _run_digest(self) -> int:
         with self._parts.sessions.begin() as session:
             digest = find_digest(session, find_newsletter(session, SLUG), _DIGEST)
-            outcome = run_digest(session, digest, now=self._parts.now(), forced=True)
-            session.flush()
+            outcome = run_digest(session, begin_run(digest), now=self._parts.now())
             if not isinstance(outcome, Ran):
                 raise StoryStuck(f"The digest did not run: {outcome.reason if outcome else ''}")
             campaign_id = outcome.campaign.id

@@ -24,6 +24,7 @@ from mailer.services.articles import fetch_feeds
 from mailer.services.digests import (
     Ran,
     add_digest,
+    begin_run,
     list_digests,
     pause_digest,
     preview_digest,
@@ -75,6 +76,7 @@ def add(
             template=template,
             max_articles=max_articles,
             min_articles=min_articles,
+            renderer=parts.renderer,
             now=parts.now(),
         )
         session.flush()
@@ -123,7 +125,7 @@ def preview(newsletter_name: NewsletterName, slug: Slug, as_json: AsJson = False
                 "published_at": article.published_at,
                 "canonical_url": article.canonical_url,
             }
-            for article in preview_digest(session, digest)
+            for article in preview_digest(session, digest, now=parts.now())
         ]
     answer_rows(
         as_json,
@@ -146,15 +148,12 @@ def run(
     """Run a digest now, whatever its schedule; skipped when there is nothing new."""
     parts = open_installation()
     with parts.sessions.begin() as session:
-        newsletter_id = find_newsletter(session, newsletter_name).id
-        find_digest(session, find_newsletter(session, newsletter_name), slug)
+        occasion = begin_run(find_digest(session, find_newsletter(session, newsletter_name), slug))
     if read_feeds:
-        _read_feeds(parts, newsletter_id)
+        _read_feeds(parts, occasion.newsletter_id)
     fields: dict[str, Any]
     with parts.sessions.begin() as session:
-        digest = find_digest(session, find_newsletter(session, newsletter_name), slug)
-        outcome = run_digest(session, digest, now=parts.now(), forced=True)
-        session.flush()
+        outcome = run_digest(session, occasion, now=parts.now())
         if isinstance(outcome, Ran):
             campaign_id = outcome.campaign.id
             fields = {"outcome": "ran", **report(session, outcome.campaign)}

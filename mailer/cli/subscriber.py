@@ -25,7 +25,8 @@ from mailer.domain.addresses import parse_address
 from mailer.domain.consent import Method
 from mailer.domain.schedule import zone
 from mailer.services.adding import add_reader
-from mailer.services.lookup import find_newsletter, find_purpose
+from mailer.services.lookup import as_id, find_newsletter, find_purpose
+from mailer.services.newsletters import locale_code, one_line
 from mailer.services.preferences import withdraw
 from mailer.services.readers import (
     list_readers,
@@ -69,7 +70,7 @@ def add(
 ) -> None:
     """Record consent that was given elsewhere: active at once, no mail, the source is kept."""
     address = parse_address(email)
-    details = ReaderDetails(name=name, locale=locale, timezone=_timezone(timezone))
+    details = ReaderDetails(one_line(name, "name"), locale_code(locale), _timezone(timezone))
     attributes = _attributes(attribute or [])
     parts = open_installation()
     with parts.sessions.begin() as session:
@@ -156,9 +157,9 @@ def edit(
         found = require_reader(session, email, parts.suppression_key)
         reader = lock_reader(session, found.id) or found
         if name is not None:
-            reader.name = name
+            reader.name = one_line(name, "name")
         if locale is not None:
-            reader.locale = locale
+            reader.locale = locale_code(locale)
         if timezone is not None:
             reader.timezone = _timezone(timezone)
         merged = {**reader.attributes, **changed}
@@ -197,7 +198,7 @@ def unsubscribe(
     lines = read_text(file).splitlines() if file else [email or ""]
     named = [line.strip() for line in lines if line.strip()]
     for address in named:
-        if not address.isdigit():
+        if as_id(address) is None:
             parse_address(address)
     parts = open_installation()
     rows: list[dict[str, Any]] = []

@@ -37,9 +37,10 @@ class EmailAddress:
         """What two spellings of one mailbox have in common.
 
         RFC 5321 §2.4 leaves the case of the local part to the receiver; no receiver of note
-        gives two mailboxes to two cases, and a reader who leaves must stay away in both.
+        gives two mailboxes to two cases, and a reader who leaves must stay away in both. Domains
+        are compared as DNS knows them: straße.example and strasse.example have two owners.
         """
-        return str(self).casefold()
+        return f"{self.local.lower()}@{_ascii(self.domain)}"
 
 
 def parse_address(text: str) -> EmailAddress:
@@ -65,7 +66,11 @@ def wire_address(address: str) -> str:
     if address.isascii():
         return address
     local, _, domain = address.rpartition("@")
-    return f"{local}@{idna.encode(domain, uts46=True).decode('ascii')}"
+    return f"{local}@{_ascii(domain)}"
+
+
+def _ascii(domain: str) -> str:
+    return domain if domain.isascii() else idna.encode(domain, uts46=True).decode("ascii")
 
 
 def address_hash(address: EmailAddress, key: bytes) -> str:

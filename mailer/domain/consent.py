@@ -54,6 +54,7 @@ _C = ConsentState
 # (state now, event) → state after; what is missing here changes nothing and is not recorded.
 TRANSITIONS: dict[tuple[SubscriptionState | None, ConsentState], SubscriptionState] = {
     (None, _C.REQUESTED): _S.PENDING,
+    (_S.PENDING, _C.REQUESTED): _S.PENDING,  # again, later or under another wording
     (_S.LEFT, _C.REQUESTED): _S.PENDING,
     (_S.REFUSED, _C.REQUESTED): _S.PENDING,
     (_S.EXPIRED, _C.REQUESTED): _S.PENDING,

@@ -92,7 +92,7 @@ def _security(scheme: str, tls: str) -> Security:
 
 
 def _connections(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 1000:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:5]) <= 1000:
         raise BadRelay("The relay's option connections must be a number from 1 to 1000.")
     return int(text)
 

@@ -27,11 +27,16 @@ def zone(name: str) -> ZoneInfo:
 def next_run(cron: str, timezone: str, after: datetime) -> datetime:
     """Return the first time after `after` (aware) at which the rule is due, in UTC.
 
-    A time that a clock change skips or repeats is due once (cronsim's rule, as Debian cron's).
+    A time that a clock change skips or repeats is due once (cronsim's rule, as Debian cron's): in
+    the hour that comes twice, cronsim names the first of the two, which may have passed.
     """
     local = after.astimezone(zone(timezone))
     try:
-        return next(CronSim(cron, local)).astimezone(UTC)
+        return next(
+            moment
+            for moment in (found.astimezone(UTC) for found in CronSim(cron, local))
+            if moment > after
+        )
     except CronSimError:
         raise BadSchedule(
             f"“{cron}” is not a cron expression: write five fields, such as "

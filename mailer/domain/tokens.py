@@ -49,7 +49,9 @@ class TokenSigner:
     def __init__(self, keys: Sequence[bytes]) -> None:
         if not keys:
             raise ValueError("at least one key is needed")
-        self._keys = {_key_id(key): key for key in reversed(keys)}
+        self._keys: dict[int, list[bytes]] = {}
+        for key in keys:
+            self._keys.setdefault(_key_id(key), []).append(key)
         self._newest, self._newest_id = keys[0], _key_id(keys[0])
 
     def sign(self, token: Token) -> str:
@@ -74,8 +76,9 @@ class TokenSigner:
             return None
         signed, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
         version, its_kind, key_id, newsletter_id, subscriber_id, serial = _SIGNED.unpack(signed)
-        key = self._keys.get(key_id)
-        if key is None or not hmac.compare_digest(mac, _mac(key, signed)):
+        # An id is one byte: two keys may share it.
+        known = self._keys.get(key_id, ())
+        if not any(hmac.compare_digest(mac, _mac(key, signed)) for key in known):
             return None
         if version != _VERSION or its_kind != kind:
             return None

@@ -41,6 +41,18 @@ def extract_article(body: bytes, *, url: str | None) -> ArticleDraft:
 
     Raises NoArticle with one sentence.
     """
+    try:
+        return _extracted(body, url)
+    except NoArticle:
+        raise
+    except Exception as error:  # parsers fail on hostile bytes in ways of their own
+        raise NoArticle(
+            f"{url or 'The file'} cannot be read ({type(error).__name__}): "
+            "give the address of an article."
+        ) from error
+
+
+def _extracted(body: bytes, url: str | None) -> ArticleDraft:
     shown = url or "The file"
     if len(body) > _LARGEST:
         raise NoArticle(f"{shown} is larger than {_LARGEST // 1_000_000} MB: no article is.")
@@ -126,7 +138,7 @@ def _address(page: Any, linked: dict[str, Any], url: str | None, shown: str) -> 
     for candidate in candidates:
         try:
             return canonical(urljoin(url or "", candidate))
-        except BadUrl:
+        except (BadUrl, ValueError):
             continue
     raise NoArticle(f"{shown} does not say its own address: give it with --url.")
 
@@ -170,9 +182,9 @@ def _published(page: Any, linked: dict[str, Any]) -> datetime | None:
     ):
         try:
             moment = datetime.fromisoformat(text.strip())
-        except ValueError:
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
             continue
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     return None
 
 
@@ -197,8 +209,11 @@ def _image(page: Any, linked: dict[str, Any], base: str) -> Image | None:
     img = figure.find(".//img") if figure is not None else None
     if not address and img is not None:
         address = img.get("src") or ""
-    address = urljoin(base, address)
-    if not address.startswith(("http://", "https://")):
+    try:
+        address = urljoin(base, address)
+    except ValueError:
+        return None
+    if not address.startswith(("http://", "https://")) or len(address) > 2_000:
         return None
     caption, credited = _caption(figure)
     alt = folded(img.get("alt") or "") if img is not None else ""
@@ -244,4 +259,4 @@ def _caption(figure: Any) -> tuple[str, str]:
 
 
 def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    return folded(value) if isinstance(value, str) else ""

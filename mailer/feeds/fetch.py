@@ -6,6 +6,7 @@ the checked address; each redirect is checked again; size, time and redirects ha
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import time
@@ -59,7 +60,7 @@ def fetch(
 ) -> Fetched | NotModified:
     """Fetch the address; `allow` names private hosts (`host` or `host:port`) that may be asked.
 
-    Raises FetchError with one sentence.
+    Raises FetchError with one sentence. Runs an event loop of its own: not to be called on one.
     """
     deadline = time.monotonic() + limits.seconds
     headers = {"User-Agent": _AGENT, "Accept": _ACCEPT}
@@ -68,69 +69,83 @@ def fetch(
     if last_modified:
         headers["If-Modified-Since"] = last_modified
     for _ in range(limits.redirects + 1):
-        outcome = _ask(url, headers, allow, limits, deadline)
-        if not isinstance(outcome, str):
-            return outcome
-        url = urljoin(url, outcome)
+        try:
+            target = _checked(url, allow)
+            outcome = asyncio.run(_ask(target, headers, limits, deadline))
+            if not isinstance(outcome, str):
+                return outcome
+            url = urljoin(url, outcome)
+        except TimeoutError:
+            raise FetchError(f"{_shown(url)} is too slow: try again later.") from None
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+            reason = str(error) or type(error).__name__
+            raise FetchError(
+                f"{_shown(url)} cannot be fetched ({reason}): check the address."
+            ) from None
     raise FetchError(f"{_shown(url)} redirects more than {limits.redirects} times: give its end.")
 
 
-def _ask(
-    url: str, headers: dict[str, str], allow: frozenset[str], limits: Limits, deadline: float
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """An address that has been looked at: where the connection goes, and what is asked for."""
+
+    url: str
+    host: str
+    netloc: str
+    address: str
+
+
+async def _ask(
+    target: _Target, headers: dict[str, str], limits: Limits, deadline: float
 ) -> Fetched | NotModified | str:
-    """Ask once; return the answer, or where it redirects to."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise FetchError(f"{_shown(url)} is no address on the web: it must begin with https://.")
-    host = parts.hostname
-    address = _checked_address(host, parts.port or (443 if parts.scheme == "https" else 80), allow)
-    pinned = httpx2.URL(url).copy_with(host=address)
-    request_headers = {**headers, "Host": parts.netloc.rpartition("@")[2]}
-    timeout = httpx2.Timeout(10.0, connect=10.0)
-    try:
-        with (
-            httpx2.Client(timeout=timeout, follow_redirects=False, trust_env=False) as client,
-            client.stream(
-                "GET", pinned, headers=request_headers, extensions={"sni_hostname": host}
-            ) as response,
-        ):
-            if response.status_code == 304:
-                return NotModified()
-            if response.is_redirect:
-                return response.headers.get("location", "")
-            if response.status_code != 200:
-                raise FetchError(
-                    f"{_shown(url)} answers {response.status_code}: check the address."
-                )
-            return Fetched(
-                final_url=url,
-                body=_body(response, url, limits, deadline),
-                content_type=response.headers.get("content-type", ""),
-                etag=response.headers.get("etag", ""),
-                last_modified=response.headers.get("last-modified", ""),
+    """Ask once; return the answer, or where it redirects to. Raises TimeoutError in time."""
+    pinned = httpx2.URL(target.url).copy_with(host=target.address)
+    request_headers = {**headers, "Host": target.netloc}
+    remaining = max(deadline - time.monotonic(), 0.0)
+    async with (
+        asyncio.timeout(remaining),
+        httpx2.AsyncClient(timeout=None, follow_redirects=False, trust_env=False) as client,
+        client.stream(
+            "GET", pinned, headers=request_headers, extensions={"sni_hostname": target.host}
+        ) as response,
+    ):
+        if response.status_code == 304:
+            return NotModified()
+        if response.is_redirect:
+            return str(response.headers.get("location", ""))
+        if response.status_code != 200:
+            raise FetchError(
+                f"{_shown(target.url)} answers {response.status_code}: check the address."
             )
-    except httpx2.TimeoutException:
-        raise FetchError(f"{_shown(url)} is too slow: try again later.") from None
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        reason = str(error) or type(error).__name__
-        raise FetchError(
-            f"{_shown(url)} cannot be fetched ({reason}): check the address."
-        ) from None
+        return Fetched(
+            final_url=target.url,
+            body=await _body(response, target.url, limits),
+            content_type=response.headers.get("content-type", ""),
+            etag=response.headers.get("etag", ""),
+            last_modified=response.headers.get("last-modified", ""),
+        )
 
 
-def _body(response: httpx2.Response, url: str, limits: Limits, deadline: float) -> bytes:
+async def _body(response: httpx2.Response, url: str, limits: Limits) -> bytes:
     """Read the body, counting after decompression, so that a bomb stops while it grows."""
     body = bytearray()
-    for chunk in response.iter_bytes(65_536):
+    async for chunk in response.aiter_bytes(65_536):
         body += chunk
         if len(body) > limits.octets:
             raise FetchError(
                 f"{_shown(url)} is larger than {limits.octets // 1_000_000} MB: "
                 "give the address of a feed or of an article."
             )
-        if time.monotonic() > deadline:
-            raise FetchError(f"{_shown(url)} is too slow: try again later.")
     return bytes(body)
+
+
+def _checked(url: str, allow: frozenset[str]) -> _Target:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise FetchError(f"{_shown(url)} is no address on the web: it must begin with https://.")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    address = _checked_address(parts.hostname, port, allow)
+    return _Target(url, parts.hostname, parts.netloc.rpartition("@")[2], address)
 
 
 def _checked_address(host: str, port: int, allow: frozenset[str]) -> str:

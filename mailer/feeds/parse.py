@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import codecs
 import io
 import json
 import re
@@ -43,11 +44,23 @@ class ParsedFeed:
 
 def parse_feed(body: bytes, *, url: str, content_type: str = "") -> ParsedFeed:
     """Read RSS, Atom or JSON Feed; raises UnreadableFeed with one sentence."""
+    try:
+        return _parsed(body, url, content_type)
+    except UnreadableFeed:
+        raise
+    except Exception as error:  # parsers fail on hostile bytes in ways of their own
+        raise UnreadableFeed(
+            f"{url} is a feed with something unreadable in it ({type(error).__name__}): "
+            "tell whoever publishes it."
+        ) from error
+
+
+def _parsed(body: bytes, url: str, content_type: str) -> ParsedFeed:
     if len(body) > _LARGEST:
         raise UnreadableFeed(f"{url} is larger than {_LARGEST // 1_000_000} MB: no feed is.")
-    if body.lstrip()[:1] == b"{" or "json" in content_type:
+    if body.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{" or "json" in content_type:
         return _json_feed(body, url)
-    if _ENTITY.search(body):
+    if _ENTITY.search(body.replace(b"\0", b"")):  # UTF-16 has a NUL beside each letter
         raise UnreadableFeed(f"{url} declares XML entities, which no feed needs: it is not read.")
     parsed = feedparser.parse(io.BytesIO(body), sanitize_html=False, resolve_relative_uris=False)
     if not parsed.get("version"):
@@ -73,8 +86,11 @@ def _collect(title: str, language: str, entries: Any, read: Any) -> ParsedFeed:
             break
         try:
             draft = read(entry)
-        except (BadUrl, TypeError, ValueError, AttributeError) as error:
-            skipped.append(f"entry {number}: {error}")
+        except BadUrl as refusal:
+            skipped.append(f"entry {number}: {refusal}")
+            continue
+        except Exception as error:  # one broken entry does not take the others with it
+            skipped.append(f"entry {number}: it cannot be read ({type(error).__name__})")
             continue
         if not draft.title:
             skipped.append(f"entry {number}: it has no title")
@@ -195,7 +211,7 @@ def _number(value: Any) -> int | None:
 
 def _json_feed(body: bytes, url: str) -> ParsedFeed:
     try:
-        document = json.loads(body)
+        document = json.loads(body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         raise UnreadableFeed(f"{url} is neither XML nor valid JSON: it is no feed.") from None
     version = document.get("version", "") if isinstance(document, dict) else ""
@@ -219,7 +235,8 @@ def _from_json(item: Any, base: str, language: str, default_author: str) -> Arti
     link = urljoin(base, str(link))
     picture = _image_url(str(item.get("image") or item.get("banner_image") or ""), link)
     text = str(item.get("summary") or "") or markup or str(item.get("content_text") or "")
-    tags = item.get("tags") or []
+    tags = item.get("tags")
+    tags = tags if isinstance(tags, list) else []
     published = str(item.get("date_published") or item.get("date_modified") or "")
     return ArticleDraft(
         canonical_url=canonical(link),
@@ -234,8 +251,11 @@ def _from_json(item: Any, base: str, language: str, default_author: str) -> Arti
 
 
 def _json_author(item: Mapping[str, Any]) -> str:
-    authors = item.get("authors") or ([item["author"]] if item.get("author") else [])
-    names = [plain(str(author.get("name") or "")) for author in authors]
+    authors = item.get("authors") or item.get("author") or []
+    names = [
+        plain(str(author.get("name") or "") if isinstance(author, dict) else str(author))
+        for author in (authors if isinstance(authors, list) else [authors])
+    ]
     return ", ".join(name for name in names if name)[:120]
 
 

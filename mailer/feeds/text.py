@@ -9,14 +9,14 @@ import nh3
 
 _SPACE = re.compile(r"\s+")
 _BLOCK = re.compile(r"(?i)<(?:/p|br|/div|/li|/h[1-6]|/blockquote|/figcaption)\b[^>]*>")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff\ud800-\udfff]")
 _SENTENCE_END = re.compile(r"[.!?…؟。።](?=\s)")
 _SUMMARY = 300
 
 
 def plain(markup: str) -> str:
     """Return the text of HTML: no tags, no script, entities decoded once, white space folded."""
-    spaced = _BLOCK.sub(" ", markup)
+    spaced = _BLOCK.sub(" ", _CONTROL.sub(" ", markup))
     text = html.unescape(nh3.clean(spaced, tags=set(), clean_content_tags={"script", "style"}))
     return folded(text)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from mailer.domain.addresses import wire_address
 from mailer.rendering.environment import MessageTemplate, TemplateRefused
 from mailer.rendering.headers import StaticHeaders, literal_field, mailbox, text_field
 from mailer.rendering.html import inlined, plain_text, refuse_misplaced, sanitise_operator_html
@@ -44,7 +45,8 @@ def compile_message(
         *_segments(inlined(source), slots, Place.HTML),
         f"\r\n--{boundary}--\r\n".encode(),
     )
-    return CompiledMessage(tuple(_joined(segments)), _subject_parts(subject, slots))
+    sender = wire_address(headers.from_address)
+    return CompiledMessage(tuple(_joined(segments)), _subject_parts(subject, slots), sender)
 
 
 def _safe_html(source: str) -> Markup:

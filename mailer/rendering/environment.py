@@ -15,16 +15,17 @@ from jinja2 import (
     ChoiceLoader,
     FileSystemLoader,
     StrictUndefined,
-    TemplateError,
     TemplateNotFound,
     TemplateSyntaxError,
 )
+from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from mailer.domain.errors import Refusal
 from mailer.domain.schedule import zone
-from mailer.rendering.slots import Slot, SlotMisused
+from mailer.rendering.slots import Slot
 
 _LONGEST_OUTPUT = 2_000_000
 PARTS = ("subject.txt", "preheader.txt", "body.html", "body.txt")
@@ -61,8 +62,28 @@ class MessageTemplate:
             raise TemplateRefused(
                 f"Template {error.name or file}, line {error.lineno}: {error.message}."
             ) from None
-        except (TemplateError, SlotMisused, TypeError, ValueError, OverflowError) as error:
+        except TemplateRefused:
+            raise
+        except Exception as error:  # a template is a program: it can fail in every way there is
             _refuse(file, error)
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """The immutable sandbox, in which a product cannot grow beyond what a mail may hold."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Multiply; raises SecurityError where the outcome would be too large."""
+        number = isinstance(left, int | float) and isinstance(right, int | float)
+        if operator == "**" and not (number and abs(left) <= 1_000 and abs(right) <= 10):
+            raise SecurityError("this power is too large for a mail")
+        if operator == "*" and not number:
+            sized = left if hasattr(left, "__len__") else right
+            times = right if sized is left else left
+            if isinstance(times, int) and len(sized) * times > _LONGEST_OUTPUT:
+                raise SecurityError("this repetition is too long for a mail")
+        return super().call_binop(context, operator, left, right)
 
 
 def load_template(name: str, own_folder: Path | None = None) -> MessageTemplate:
@@ -90,7 +111,7 @@ def built_in_folder() -> Path:
 
 
 def _environment(folders: list[Path]) -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
+    environment = _Sandbox(
         loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
         autoescape=lambda name: bool(name and name.endswith(".html")),
         undefined=StrictUndefined,
@@ -132,7 +153,8 @@ def _refuse(file: str, error: Exception) -> NoReturn:
     frames = traceback.extract_tb(error.__traceback__)
     templates = [frame for frame in frames if frame.filename.endswith((".html", ".txt"))]
     line = f", line {templates[-1].lineno}" if templates else ""
+    said = str(error).rstrip(".") or type(error).__name__
     where = Path(templates[-1].filename).name if templates else Path(file).name
     raise TemplateRefused(
-        f"Template {file.split('/')[0]}/{where}{line}: {error}. Mend the template."
+        f"Template {file.split('/')[0]}/{where}{line}: {said}. Mend the template."
     ) from None

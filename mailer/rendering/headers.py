@@ -13,6 +13,7 @@ from mailer.domain.errors import Refusal
 
 _SIMPLE_NAME = re.compile(r"[A-Za-z0-9 ,.'&-]{1,40}")
 _SIMPLE_ADDRESS = re.compile(r"[A-Za-z0-9_.+-]{1,64}@[A-Za-z0-9.-]{1,100}")
+_LONG_WORD = re.compile(r"\S{60}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\u0085\u2028\u2029]")
 _LONGEST_NAME = 200
 
@@ -43,7 +44,9 @@ def text_field(name: str, value: str) -> bytes:
 def text_value(value: str, indent: int = 0) -> bytes:
     """Return free text as it stands in a header; raises HeaderRefused for line breaks."""
     refuse_control(value)
-    charset = "us-ascii" if value.isascii() else "utf-8"
+    # A long word cannot be folded, and what looks like an encoded word would be decoded.
+    simple = value.isascii() and "=?" not in value and not _LONG_WORD.search(value)
+    charset = "us-ascii" if simple else "utf-8"
     header = Header(value, charset, maxlinelen=75, header_name="x" * max(indent - 2, 0))
     return header.encode(linesep="\r\n").encode("ascii")
 

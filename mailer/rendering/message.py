@@ -27,6 +27,7 @@ class CompiledMessage:
 
     segments: tuple[bytes | SlotUse, ...]
     subject_parts: tuple[str, ...]
+    sender: str  # the envelope's, as it was when the mail was compiled
     _pieces: list[bytes] = field(init=False, repr=False, compare=False)
     _holes: list[tuple[Fill, tuple[int, ...]]] = field(init=False, repr=False, compare=False)
 
@@ -80,7 +81,12 @@ class CompiledMessage:
             else [segment.name, segment.place]
             for segment in self.segments
         ]
-        document = {"form": _FORM, "segments": segments, "subject": list(self.subject_parts)}
+        document = {
+            "form": _FORM,
+            "segments": segments,
+            "subject": list(self.subject_parts),
+            "sender": self.sender,
+        }
         return json.dumps(document, separators=(",", ":"))
 
     @classmethod
@@ -95,6 +101,7 @@ class CompiledMessage:
                 for segment in document["segments"]
             ),
             subject_parts=tuple(document["subject"]),
+            sender=document["sender"],
         )
 
     def _subject_field(self, values: ReaderValues) -> bytes:

@@ -8,13 +8,13 @@ from enum import StrEnum
 
 from sqlalchemy.orm import Session
 
-from mailer.domain.addresses import EmailAddress
+from mailer.domain.addresses import EmailAddress, address_hash
 from mailer.domain.consent import ConsentState, SubscriptionState
 from mailer.services.lookup import find_purpose
 from mailer.services.notices import current_notice
 from mailer.services.renderer import Renderer
 from mailer.services.signup import send_confirmation
-from mailer.store.consents import Evidence, ShownNotice, record
+from mailer.store.consents import Evidence, ShownNotice, next_request, record
 from mailer.store.models import Newsletter, Subscription
 from mailer.store.readers import ReaderDetails, find_or_add_reader
 from mailer.store.suppressions import standing
@@ -49,9 +49,9 @@ def add_reader(
     Who has left stays away, whatever a list says; raises NotFound for an unknown purpose.
     """
     wanted = [find_purpose(session, newsletter, slug) for slug in purposes]
-    reader = find_or_add_reader(session, address, suppression_key, details, now=now)
-    if standing(session, reader.address_hash, newsletter.slug):
+    if standing(session, address_hash(address, suppression_key), newsletter.slug):
         return AddOutcome.SUPPRESSED
+    reader = find_or_add_reader(session, address, suppression_key, details, now=now)
     if attributes:
         reader.attributes = {**reader.attributes, **attributes}
     state, shown = ConsentState.GIVEN, None
@@ -59,8 +59,9 @@ def add_reader(
         state = ConsentState.REQUESTED
         notice = current_notice(session, newsletter, details.locale or newsletter.locale)
         shown = ShownNotice(notice, assumed=True) if notice else None
+    request = next_request(session, reader, newsletter, details) if confirm else None
     followed = [
-        record(session, reader, purpose, state, evidence, now=now, shown=shown)
+        record(session, reader, purpose, state, evidence, now=now, shown=shown, request=request)
         for purpose in wanted
     ]
     session.flush()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -15,12 +18,15 @@ from mailer.domain.articles import ArticleDraft, Image
 from mailer.domain.errors import Refusal
 from mailer.domain.urls import canonical
 from mailer.feeds import Fetched, NotModified, ParsedFeed, extract_article, parse_feed
-from mailer.services.lookup import NotFound
+from mailer.services.lookup import NotFound, as_id
 from mailer.services.newsletters import BadValue, one_line
-from mailer.store.engine import Sessions
+from mailer.store.engine import Sessions, reading
 from mailer.store.models import Article, Feed, Newsletter
 from mailer.store.once import insert_once
 
+_log = structlog.get_logger()
+
+_AT_ONCE = 8  # feeds that are read at the same time
 _LARGEST_FILE = 5_000_000
 _FROM_READING = ("title", "summary", "image", "author", "section", "language", "published_at")
 EDITABLE = ("title", "summary", "author", "section", "language")
@@ -96,32 +102,18 @@ def fetch_feeds(
     The network stands between two transactions, never in one. `progress` is told how many are
     read, of how many.
     """
-    with sessions() as session:
+    with reading(sessions) as session:
         statement = select(Feed).order_by(Feed.id)
         if newsletter_id is not None:
             statement = statement.where(Feed.newsletter_id == newsletter_id)
         feeds = list(session.scalars(statement))
     reports = []
-    for number, feed in enumerate(feeds):
-        progress(number, len(feeds))
-        try:
-            fetched = _read(feed, fetch)
-            parsed = (
-                None
-                if isinstance(fetched, NotModified)
-                else parse_feed(
-                    fetched.body, url=fetched.final_url, content_type=fetched.content_type
-                )
-            )
-        except Refusal as refusal:
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="feeds") as threads:
+        for number, reading_of in enumerate(threads.map(partial(_read, fetch=fetch), feeds)):
+            progress(number, len(feeds))
+            feed = feeds[number]
             with sessions.begin() as session:
-                row = session.get(Feed, feed.id)
-                if row is not None:
-                    row.last_error, row.last_error_at = str(refusal), now()
-            reports.append(FeedReport(feed.location, error=str(refusal)))
-            continue
-        with sessions.begin() as session:
-            reports.append(_keep(session, feed.id, fetched, parsed, now()))
+                reports.append(_keep(session, feed.id, feed.location, reading_of, now()))
     progress(len(feeds), len(feeds))
     return reports
 
@@ -143,7 +135,11 @@ def add_article(
     now: datetime,
     feed_id: int | None = None,
 ) -> tuple[Article, bool]:
-    """Keep the article; return it and whether it is new. A known one is brought up to date."""
+    """Keep the article; return it and whether it is new.
+
+    A known one is brought up to date, except for what an editor has changed. One that was removed
+    comes back only by hand (without `feed_id`).
+    """
     values = {field: getattr(draft, field) for field in _FROM_READING}
     values["image"] = _image(draft.image)
     added = insert_once(
@@ -162,11 +158,16 @@ def add_article(
         .where(Article.newsletter_id == newsletter.id, Article.canonical_url == draft.canonical_url)
         .execution_options(populate_existing=True)
     ).one()
-    if not added:
-        for field, value in values.items():
-            if value:  # a poorer reading does not empty a richer one
-                setattr(article, field, value)
-    return article, added
+    if added:
+        return article, True
+    if article.removed_at is not None:
+        if feed_id is not None:
+            return article, False
+        article.removed_at = None
+    for field, value in values.items():
+        if value and field not in article.edited_fields:  # nor does a poor reading empty a rich one
+            setattr(article, field, value)
+    return article, False
 
 
 def list_articles(session: Session, newsletter: Newsletter, limit: int = 100) -> list[Article]:
@@ -174,7 +175,7 @@ def list_articles(session: Session, newsletter: Newsletter, limit: int = 100) ->
     return list(
         session.scalars(
             select(Article)
-            .where(Article.newsletter_id == newsletter.id)
+            .where(Article.newsletter_id == newsletter.id, Article.removed_at.is_(None))
             .order_by(Article.published_at.desc().nulls_last(), Article.id.desc())
             .limit(limit)
         )
@@ -183,55 +184,81 @@ def list_articles(session: Session, newsletter: Newsletter, limit: int = 100) ->
 
 def find_article(session: Session, name: str) -> Article:
     """Return an article by number; raises NotFound."""
-    article = session.get(Article, int(name)) if name.isdigit() else None
-    if article is None:
+    article_id = as_id(name)
+    article = session.get(Article, article_id) if article_id is not None else None
+    if article is None or article.removed_at is not None:
         raise NotFound(f"There is no article “{name}”: see `mailer article list NEWSLETTER`.")
     return article
 
 
 def edit_article(session: Session, article: Article, changes: Mapping[str, str]) -> Article:
-    """Change what is named; campaigns that were made keep their copies."""
+    """Change what is named, for good; campaigns that were made keep their copies."""
     for field, value in changes.items():
         if field not in EDITABLE:
             raise BadValue(f"An article has no “{field}”: there are {', '.join(EDITABLE)}.")
         setattr(article, field, one_line(value, field))
     if not article.title:
         raise BadValue("An article needs a title.")
+    article.edited_fields = sorted({*article.edited_fields, *changes})
     session.flush()
     return article
 
 
-def remove_article(session: Session, article: Article) -> None:
-    """Remove the article; campaigns that were made keep their copies."""
-    session.delete(article)
+def remove_article(article: Article, *, now: datetime) -> None:
+    """Remove the article for good: no feed brings it back. Campaigns keep their copies."""
+    article.removed_at = now
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What came of reading a feed: its entries, nothing new (None), or one sentence of trouble."""
+
+    fetched: Fetched | NotModified | None = None
+    parsed: ParsedFeed | None = None
+    error: str = ""
+
+
+def _read(feed: Feed, *, fetch: Fetch) -> _Reading:
+    """Fetch and parse; whatever a stranger's bytes bring about is this feed's trouble alone."""
+    try:
+        fetched = _fetched(feed, fetch)
+        if isinstance(fetched, NotModified):
+            return _Reading(fetched)
+        parsed = parse_feed(fetched.body, url=fetched.final_url, content_type=fetched.content_type)
+    except Refusal as refusal:
+        return _Reading(error=str(refusal))
+    except Exception as error:
+        _log.exception("feed cannot be read", feed=feed.location)
+        reason = f"{type(error).__name__} in our own reader, see the log"
+        return _Reading(error=f"{feed.location} cannot be read ({reason}).")
+    return _Reading(fetched, parsed)
 
 
 def _keep(
-    session: Session,
-    feed_id: int,
-    fetched: Fetched | NotModified,
-    parsed: ParsedFeed | None,
-    now: datetime,
+    session: Session, feed_id: int, location: str, read: _Reading, now: datetime
 ) -> FeedReport:
     feed = session.get(Feed, feed_id)
     newsletter = session.get(Newsletter, feed.newsletter_id) if feed else None
     if feed is None or newsletter is None:
-        return FeedReport("", error="The feed was removed while it was read.")
+        return FeedReport(location, error="The feed was removed while it was read.")
+    if read.error:
+        feed.last_error, feed.last_error_at = read.error, now
+        return FeedReport(location, error=read.error)
     feed.last_success_at, feed.last_error = now, ""
-    if isinstance(fetched, NotModified) or parsed is None:
-        return FeedReport(feed.location)
-    feed.title = parsed.title or feed.title
-    feed.etag, feed.last_modified = fetched.etag, fetched.last_modified
+    if read.parsed is None or not isinstance(read.fetched, Fetched):
+        return FeedReport(location)
+    feed.title = read.parsed.title or feed.title
+    feed.etag, feed.last_modified = read.fetched.etag, read.fetched.last_modified
     kept = [
         add_article(session, newsletter, draft, feed_id=feed.id, now=now)[1]
-        for draft in parsed.entries
+        for draft in read.parsed.entries
     ]
     return FeedReport(
-        feed.location, added=sum(kept), updated=len(kept) - sum(kept), skipped=parsed.skipped
+        location, added=sum(kept), updated=len(kept) - sum(kept), skipped=read.parsed.skipped
     )
 
 
-def _read(feed: Feed, fetch: Fetch) -> Fetched | NotModified:
+def _fetched(feed: Feed, fetch: Fetch) -> Fetched | NotModified:
     if feed.location.startswith(("http://", "https://")):
         return fetch(feed.location, etag=feed.etag, last_modified=feed.last_modified)
     path = Path(feed.location)

@@ -1,4 +1,4 @@
-"""Campaigns: one frozen content to one frozen audience, and the orders an operator gives them."""
+"""Making campaigns: one frozen content, for one frozen audience."""
 
 from __future__ import annotations
 
@@ -7,27 +7,23 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mailer.domain.addresses import EmailAddress, address_hash, receiving_provider
-from mailer.domain.campaigns import CampaignState, may_follow
-from mailer.domain.deliveries import DeliveryKind, DeliveryState, Lane
-from mailer.domain.errors import Refusal
+from mailer.domain.campaigns import CampaignState
+from mailer.domain.deliveries import DeliveryKind, Lane
 from mailer.domain.retry import lifetime
+from mailer.services.campaign_course import CannotCampaign
 from mailer.services.lookup import NotFound, find_purpose
 from mailer.services.newsletters import one_line
 from mailer.services.renderer import Renderer
-from mailer.store.ledger import close_campaign, queue_mail
+from mailer.store.ledger import queue_mail
 from mailer.store.ledger.plan import period_of
-from mailer.store.models import Article, Campaign, Newsletter, Subscriber
+from mailer.store.models import Article, Campaign, Newsletter
 from mailer.store.suppressions import standing
 
-_S = CampaignState
-
-
-class CannotCampaign(Refusal):
-    """The campaign cannot be made, or cannot do what was asked; the message says why."""
+_LONGEST_SUBJECT = 200
 
 
 def create_campaign(
@@ -49,6 +45,8 @@ def create_campaign(
     if not article_ids and not (html and html.strip()):
         raise CannotCampaign("A campaign needs content: give --article ID or --html FILE.")
     subject = one_line(subject, "subject")
+    if len(subject) > _LONGEST_SUBJECT:
+        raise CannotCampaign(f"A subject has at most {_LONGEST_SUBJECT} characters: shorten it.")
     if not subject:
         raise CannotCampaign("A campaign needs a subject: give --subject.")
     content: dict[str, Any] = {"articles": _frozen(session, newsletter, article_ids)}
@@ -60,11 +58,11 @@ def create_campaign(
         purpose=find_purpose(session, newsletter, purpose),
         digest_id=digest_id,
         subject=subject,
-        preheader=one_line(preheader, "preheader") or _first_summary(content),
+        preheader=one_line(preheader, "preheader") or _headlines(content),
         template=template or ("announcement" if html or digest_id is None else "digest"),
         content=content,
         lane=int(lane),
-        state=_S.DRAFT.value,
+        state=CampaignState.DRAFT.value,
         paused_reason="",
         resume_state="",
         created_at=now,
@@ -78,66 +76,6 @@ def create_campaign(
     return campaign
 
 
-def start_campaign(session: Session, campaign: Campaign, *, now: datetime) -> None:
-    """Freeze the audience and let the workers begin; a second order changes nothing."""
-    if campaign.state in (_S.PREPARING, _S.SENDING):
-        return
-    _refuse_without_address(campaign.newsletter)
-    _move(session, campaign, _S.PREPARING)
-    campaign.upper_subscriber_id = session.scalar(select(func.max(Subscriber.id))) or 0
-    campaign.cursor_subscriber_id = 0
-    campaign.started_at = now
-    campaign.period = period_of(now)
-
-
-def schedule_campaign(session: Session, campaign: Campaign, at: datetime, *, now: datetime) -> None:
-    """Let the campaign start by itself at the time given."""
-    if at <= now:
-        raise CannotCampaign("That time has passed: give one that lies ahead, or send it now.")
-    _refuse_without_address(campaign.newsletter)
-    _move(session, campaign, _S.SCHEDULED)
-    campaign.send_at = at
-
-
-def start_scheduled(session: Session, *, now: datetime) -> int:
-    """Start every campaign whose time has come; return how many."""
-    due = session.scalars(
-        select(Campaign)
-        .where(Campaign.state == _S.SCHEDULED.value, Campaign.send_at <= now)
-        .with_for_update(skip_locked=True)
-    ).all()
-    for campaign in due:
-        if campaign.expires_at is not None and campaign.expires_at <= now:
-            _move(session, campaign, _S.EXPIRED)
-        else:
-            start_campaign(session, campaign, now=now)
-    return len(due)
-
-
-def pause_campaign(session: Session, campaign: Campaign, *, reason: str = "by hand") -> None:
-    """Let nothing more of the campaign pass the gate."""
-    before = campaign.state
-    _move(session, campaign, _S.PAUSED)
-    campaign.resume_state = before
-    campaign.paused_reason = reason
-
-
-def resume_campaign(session: Session, campaign: Campaign) -> None:
-    """Go on where the pause began."""
-    if campaign.state != _S.PAUSED:
-        raise CannotCampaign(f"Campaign {campaign.id} is {campaign.state}, not paused.")
-    _move(session, campaign, CampaignState(campaign.resume_state or _S.SENDING.value))
-    campaign.paused_reason = ""
-
-
-def cancel_campaign(session: Session, campaign: Campaign, *, now: datetime) -> int:
-    """End the campaign; return how many mails are not sent because of it."""
-    _move(session, campaign, _S.CANCELLED)
-    campaign.finished_at = now
-    session.flush()
-    return close_campaign(session, campaign.id, DeliveryState.CANCELLED, now=now)
-
-
 def send_test(
     session: Session,
     campaign: Campaign,
@@ -147,16 +85,22 @@ def send_test(
     suppression_key: bytes,
     now: datetime,
 ) -> int:
-    """Queue the campaign as it is for one address; return the delivery's id."""
-    if standing(session, address_hash(address, suppression_key), campaign.newsletter.slug):
+    """Queue the campaign as it is now for one address; return the delivery's id.
+
+    It is compiled for this test alone: what is changed afterwards stands in the next test, and in
+    what readers get.
+    """
+    hashed = address_hash(address, suppression_key)
+    if standing(session, hashed, campaign.newsletter.slug):
         raise CannotCampaign(f"{address} is suppressed: choose another address for the test.")
     return queue_mail(
         session,
         kind=DeliveryKind.TEST,
         newsletter_id=campaign.newsletter_id,
-        variant_id=renderer.store_campaign_variant(session, campaign, now=now),
+        variant_id=renderer.store_test_variant(session, campaign, now=now),
         provider=receiving_provider(address),
         recipient=str(address),
+        recipient_hash=hashed,
         now=now,
         expires_at=now + lifetime(DeliveryKind.TEST, Lane.TRANSACTIONAL),
     )
@@ -170,34 +114,6 @@ def list_campaigns(session: Session, newsletter: Newsletter | None = None) -> li
     return list(session.scalars(statement))
 
 
-def _refuse_without_address(newsletter: Newsletter) -> None:
-    if not newsletter.postal_address:
-        raise CannotCampaign(
-            f"Newsletter {newsletter.slug} has no postal address, which every mail must bear: "
-            f"`mailer newsletter edit {newsletter.slug} --postal-address …`."
-        )
-
-
-def _move(session: Session, campaign: Campaign, after: CampaignState) -> None:
-    """Take the step if the table allows it and nobody else has taken one since; else refuse."""
-    before = CampaignState(campaign.state)
-    moved = (
-        may_follow(before, after)
-        and session.execute(
-            update(Campaign)
-            .where(Campaign.id == campaign.id, Campaign.state == before.value)
-            .values(state=after.value)
-            .returning(Campaign.id)
-        ).first()
-    )
-    if not moved:
-        raise CannotCampaign(
-            f"Campaign {campaign.id} is {campaign.state} and cannot become {after.value}: "
-            f"see `mailer campaign show {campaign.id}`."
-        )
-    session.refresh(campaign, ["state"])
-
-
 def _frozen(
     session: Session, newsletter: Newsletter, article_ids: Sequence[int]
 ) -> list[dict[str, Any]]:
@@ -205,7 +121,9 @@ def _frozen(
         article.id: article
         for article in session.scalars(
             select(Article).where(
-                Article.id.in_(article_ids), Article.newsletter_id == newsletter.id
+                Article.id.in_(article_ids),
+                Article.newsletter_id == newsletter.id,
+                Article.removed_at.is_(None),
             )
         )
     }
@@ -232,7 +150,8 @@ def _copy(article: Article) -> dict[str, Any]:
     }
 
 
-def _first_summary(content: dict[str, Any]) -> str:
+def _headlines(content: dict[str, Any]) -> str:
+    """Return what the subject leaves out: the next titles, or the only story's summary."""
     articles = content["articles"]
     titles = [article["title"] for article in articles[1:4]]
     return " · ".join(titles) if titles else (articles[0]["summary"] if articles else "")

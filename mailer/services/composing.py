@@ -15,7 +15,7 @@ from mailer.domain.links import Links
 from mailer.domain.tokens import delivery_token
 from mailer.rendering import CompiledMessage, ReaderValues
 from mailer.store.ledger import Claimed
-from mailer.store.models import Newsletter, Variant
+from mailer.store.models import Variant
 from mailer.transports import Envelope
 
 
@@ -41,11 +41,10 @@ class MailIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One leased delivery, with the compiled mail and the sender that it is to be made from."""
+    """One leased delivery, with the compiled mail that it is to be made from."""
 
     claimed: Claimed
     variant: CompiledMessage | None
-    sender: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +77,7 @@ class Composer:
     def prepare(self, connection: Connection, batch: Sequence[Claimed]) -> list[Prepared]:
         """Return the batch with its compiled mails; those that are not known yet are loaded."""
         variants = self._load(connection, {item.variant_id for item in batch if item.variant_id})
-        # Read again for every batch, so that an edited sender is used at once.
-        newsletters = {item.newsletter_id for item in batch}
-        rows = connection.execute(
-            select(Newsletter.id, Newsletter.from_address).where(Newsletter.id.in_(newsletters))
-        )
-        senders = {newsletter_id: wire_address(address) for newsletter_id, address in rows}
-        return [
-            Prepared(item, variants.get(item.variant_id or 0), senders[item.newsletter_id])
-            for item in batch
-        ]
+        return [Prepared(item, variants.get(item.variant_id or 0)) for item in batch]
 
     def compose(self, prepared: Prepared, *, now: datetime) -> Outgoing:
         """Return the mail; raises CannotCompose where there is nothing to make it from."""
@@ -100,7 +90,7 @@ class Composer:
             raise CannotCompose(str(refusal)) from None
         recipient = wire_address(claimed.email)
         envelope = Envelope(
-            prepared.sender, recipient, size=len(content), smtputf8=not recipient.isascii()
+            prepared.variant.sender, recipient, size=len(content), smtputf8=not recipient.isascii()
         )
         return Outgoing(claimed, envelope, content)
 

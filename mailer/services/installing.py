@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.errors import Refusal
 from mailer.store.models import Installation
+from mailer.store.once import insert_once
 
 
 class WrongKeys(Refusal):
@@ -41,10 +42,12 @@ def make_keys(folder: Path, names: tuple[str, ...], known: Mapping[str, str]) ->
 def remember_keys(session: Session, keys: Mapping[str, str], *, now: datetime) -> None:
     """Note the keys' fingerprints at the first start; refuse other keys ever after."""
     fingerprints = {name: _fingerprints(value) for name, value in keys.items()}
+    first = {"id": 1, "key_fingerprints": fingerprints, "created_at": now}
     known = session.get(Installation, 1)
     if known is None:
-        session.add(Installation(id=1, key_fingerprints=fingerprints, created_at=now))
-        return
+        if insert_once(session, Installation, first):  # several processes start at once
+            return
+        known = session.get_one(Installation, 1)
     for name, expected in known.key_fingerprints.items():
         # A rotated key is fine as long as one that is known stands beside it.
         if not set(expected) & set(fingerprints.get(name, [])):

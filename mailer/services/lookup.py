@@ -15,11 +15,21 @@ class NotFound(Refusal):
     """Nothing has this name; the message says what there is."""
 
 
+_LARGEST_ID = 2**63 - 1
+
+
+def as_id(name: str) -> int | None:
+    """Return the number that a name is, if it can be a row's id."""
+    if not (name.isascii() and name.isdigit()) or len(name) > 19 or int(name) > _LARGEST_ID:
+        return None
+    return int(name)
+
+
 def find_newsletter(session: Session, name: str) -> Newsletter:
     """Return the newsletter by slug or number; raises NotFound."""
-    found = session.scalar(select(Newsletter).where(Newsletter.slug == name))
-    if found is None and name.isdigit():
-        found = session.get(Newsletter, int(name))
+    found = session.scalar(select(Newsletter).where(Newsletter.slug == _storable(name)))
+    if found is None and (number := as_id(name)) is not None:
+        found = session.get(Newsletter, number)
     if found is None:
         slugs = session.scalars(select(Newsletter.slug).order_by(Newsletter.slug))
         hint = "add one with `mailer newsletter add`"
@@ -42,9 +52,9 @@ def find_purpose(session: Session, newsletter: Newsletter, slug: str) -> Purpose
 def find_digest(session: Session, newsletter: Newsletter, name: str) -> Digest:
     """Return one of the newsletter's digests by slug or number; raises NotFound."""
     mine = select(Digest).where(Digest.newsletter_id == newsletter.id)
-    found = session.scalar(mine.where(Digest.slug == name))
-    if found is None and name.isdigit():
-        found = session.scalar(mine.where(Digest.id == int(name)))
+    found = session.scalar(mine.where(Digest.slug == _storable(name)))
+    if found is None and (number := as_id(name)) is not None:
+        found = session.scalar(mine.where(Digest.id == number))
     if found is None:
         slugs = session.scalars(
             select(Digest.slug).where(Digest.newsletter_id == newsletter.id).order_by(Digest.slug)
@@ -58,12 +68,18 @@ def find_digest(session: Session, newsletter: Newsletter, name: str) -> Digest:
 
 def find_campaign(session: Session, name: str) -> Campaign:
     """Return a campaign by number or public id; raises NotFound."""
-    found = session.get(Campaign, int(name)) if name.isdigit() else None
+    number = as_id(name)
+    found = session.get(Campaign, number) if number is not None else None
     if found is None:
-        found = session.scalar(select(Campaign).where(Campaign.public_id == name))
+        found = session.scalar(select(Campaign).where(Campaign.public_id == _storable(name)))
     if found is None:
         raise NotFound(f"There is no campaign “{name}”: see `mailer campaign list`.")
     return found
+
+
+def _storable(name: str) -> str:
+    """Return the name without what no database stores: PostgreSQL refuses a NUL in a text."""
+    return name.replace("\0", "�").encode("utf-8", "replace").decode()
 
 
 def _there_are(names: Iterable[str], otherwise: str) -> str:

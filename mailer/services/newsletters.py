@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from mailer.domain.addresses import parse_address
 from mailer.domain.errors import Refusal
 from mailer.domain.schedule import zone
+from mailer.domain.suppression import SCOPE_ALL
 from mailer.store.models import Newsletter, Publisher, Purpose
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?")
@@ -122,7 +123,7 @@ def add_purpose(
         raise BadValue("A purpose needs a label: the words that readers tick.")
     if kind not in PURPOSE_KINDS:
         raise BadValue(f"“{kind}” is no kind of purpose: choose {', '.join(PURPOSE_KINDS)}.")
-    locale = _locale(locale or newsletter.locale)
+    locale = locale_code(locale or newsletter.locale)
     for purpose in newsletter.purposes:
         if purpose.slug == slug:
             purpose.labels = {**purpose.labels, locale: label}
@@ -153,8 +154,10 @@ def _assign(newsletter: Newsletter, values: Mapping[str, str]) -> None:
         value = one_line(given, field)
         if field == "name" and not value:
             raise BadValue("A newsletter needs a name.")
+        if field == "locale" and not value:
+            raise BadValue("A newsletter needs a locale, such as en.")
         if field == "locale":
-            value = _locale(value)
+            value = locale_code(value)
         elif field == "timezone":
             value = zone(value).key
         elif field == "reply_to" and value:
@@ -174,6 +177,8 @@ def checked_slug(text: str) -> None:
         raise BadValue(
             f"“{text}” is no slug: use small letters, digits and hyphens, such as weekly-digest."
         )
+    if text == SCOPE_ALL:
+        raise BadValue(f"“{text}” means everything: choose another slug.")
 
 
 def _sender(text: str) -> tuple[str, str]:
@@ -183,7 +188,10 @@ def _sender(text: str) -> tuple[str, str]:
     return name, str(parse_address(address))
 
 
-def _locale(text: str) -> str:
+def locale_code(text: str) -> str:
+    """Return a locale's code such as `pt-BR`, or nothing for nothing; raises BadValue."""
+    if not text:
+        return ""
     try:
         Locale.parse(text, sep="-" if "-" in text else "_")
     except (UnknownLocaleError, ValueError):

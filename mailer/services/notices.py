@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from mailer.domain.errors import Refusal
 from mailer.domain.notices import NoticePurpose, NoticeWording, best_locale
 from mailer.services.newsletters import show_publisher
-from mailer.store.models import Newsletter, Notice
+from mailer.store.models import Newsletter, Notice, Purpose
 
 
 class BadNotice(Refusal):
@@ -77,6 +77,14 @@ def notice_by_hash(session: Session, newsletter: Newsletter, sha256: str) -> Not
     return session.scalar(
         select(Notice).where(Notice.newsletter_id == newsletter.id, Notice.sha256 == sha256)
     )
+
+
+def label_shown(newsletter: Newsletter, purpose: Purpose, notice: Notice | None) -> str:
+    """Return the purpose's label as the notice words it, else as it is worded now."""
+    for offered in notice.purposes if notice else ():
+        if offered["slug"] == purpose.slug:
+            return str(offered["label"])
+    return purpose.label(notice.locale if notice else newsletter.locale, newsletter.locale)
 
 
 def list_notices(session: Session, newsletter: Newsletter) -> list[Notice]:

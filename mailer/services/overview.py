@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.consent import SubscriptionState
-from mailer.domain.deliveries import OPEN, Lane
+from mailer.domain.deliveries import Lane
 from mailer.services.alive import alive_workers
 from mailer.store.ledger import counts
 from mailer.store.models import (
@@ -78,7 +78,7 @@ def _newsletters(session: Session) -> list[dict[str, Any]]:
 def _open_deliveries(session: Session) -> dict[str, int]:
     rows = session.execute(
         select(delivery.c.lane, func.count())
-        .where(delivery.c.state.in_([state.value for state in OPEN]))
+        .where(delivery.c.settled_at.is_(None))
         .group_by(delivery.c.lane)
     )
     found: dict[int, int] = dict(rows.all())
@@ -96,7 +96,7 @@ def _campaigns(session: Session) -> list[dict[str, Any]]:
             "subject": campaign.subject,
             "state": campaign.state,
             "reason": campaign.paused_reason,
-            "counts": counts(session, campaign.id),
+            "counts": counts(session, campaign),
         }
         for campaign in campaigns
     ]

@@ -9,17 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from mailer.domain.campaigns import CampaignState
-from mailer.domain.deliveries import DeliveryKind, DeliveryState, Lane
 from mailer.domain.errors import Refusal
-from mailer.domain.retry import lifetime
+from mailer.services.campaign_course import move, pause_campaign
 from mailer.services.renderer import Renderer
 from mailer.store.engine import Sessions
-from mailer.store.ledger import close_campaign, has_open, plan_chunk
+from mailer.store.ledger import plan_chunk
 from mailer.store.models import Campaign
+
+
+class CannotPrepare(Refusal):
+    """The campaign cannot be compiled; it is paused, and says why."""
+
 
 CHUNK = 2_000
 """Readers per planning transaction: well under 50 ms on SQLite, so that others get their turn."""
@@ -48,7 +53,7 @@ def prepare_campaign(
     """Compile and plan the campaign until it sends; return how many deliveries were added.
 
     `pause` is called between chunks. A template that cannot be rendered pauses the campaign, which
-    says why; nobody gets half of it.
+    says why; nobody gets half of it. Raises CannotPrepare then.
     """
     try:
         with sessions.begin() as session:
@@ -56,9 +61,12 @@ def prepare_campaign(
             if campaign is None or campaign.state != CampaignState.PREPARING:
                 return 0
             renderer.store_campaign_variant(session, campaign, now=now())
-    except Refusal as refusal:
-        _pause(sessions, campaign_id, str(refusal))
-        raise
+    except SQLAlchemyError:
+        raise  # the database's trouble, not the campaign's: the next tick tries again
+    except Exception as error:
+        reason = str(error) if isinstance(error, Refusal) else f"it cannot be compiled: {error!r}"
+        _pause(sessions, campaign_id, reason)
+        raise CannotPrepare(f"Campaign {campaign_id} is paused: {reason}") from error
     added = 0
     while True:
         with sessions.begin() as session:
@@ -74,41 +82,15 @@ def _plan_next(session: Session, campaign_id: int, chunk: int, now: datetime) ->
     campaign = session.get(Campaign, campaign_id, with_for_update=True)
     if campaign is None or campaign.state != CampaignState.PREPARING:
         return None
-    lane = Lane(campaign.lane)
-    ends = now + lifetime(DeliveryKind.CAMPAIGN, lane)
-    if campaign.expires_at is not None:
-        ends = min(ends, campaign.expires_at)
-    planned = plan_chunk(session, campaign, limit=chunk, now=now, expires_at=ends)
+    assert campaign.ends_at is not None, "it has been started"
+    planned = plan_chunk(session, campaign, limit=chunk, now=now, expires_at=campaign.ends_at)
     if planned.finished:
-        campaign.state = CampaignState.SENDING.value
+        move(session, campaign, CampaignState.SENDING)
     return planned.added
 
 
 def _pause(sessions: Sessions, campaign_id: int, reason: str) -> None:
     with sessions.begin() as session:
-        session.execute(
-            update(Campaign)
-            .where(Campaign.id == campaign_id, Campaign.state == CampaignState.PREPARING.value)
-            .values(
-                state=CampaignState.PAUSED.value,
-                resume_state=CampaignState.PREPARING.value,
-                paused_reason=reason,
-            )
-        )
-
-
-def finish_done(session: Session, *, now: datetime) -> int:
-    """End every campaign that has nothing left to do; return how many. "Done" is a query."""
-    finished = 0
-    for campaign in session.scalars(
-        select(Campaign)
-        .where(Campaign.state == CampaignState.SENDING.value)
-        .with_for_update(skip_locked=True)
-    ):
-        if campaign.expires_at is not None and campaign.expires_at <= now:
-            close_campaign(session, campaign.id, DeliveryState.EXPIRED, now=now)
-        if not has_open(session, campaign.id):
-            campaign.state = CampaignState.FINISHED.value
-            campaign.finished_at = now
-            finished += 1
-    return finished
+        campaign = session.get(Campaign, campaign_id, with_for_update=True)
+        if campaign is not None and campaign.state == CampaignState.PREPARING:
+            pause_campaign(session, campaign, reason=reason)

@@ -31,8 +31,9 @@ def preview(
     now: datetime,
     reader: Subscriber | None = None,
 ) -> Preview:
-    """Compile the campaign and fill it with the reader's values, or with a sample reader's.
+    """Fill the campaign's mail with the reader's values, or with a sample reader's.
 
+    Once the campaign has started that is the very mail that goes out; before, as it is now.
     Raises the renderer's Refusal for a template that cannot be compiled; writes nothing.
     """
     values = renderer.sample_values(
@@ -40,9 +41,9 @@ def preview(
         name=reader.name if reader else "",
         now=now,
     )
-    compiled = renderer.campaign_message(session, campaign)
+    compiled = renderer.sent_message(session, campaign)
     return Preview(
-        subject=campaign.subject,
+        subject=compiled.subject(values),
         html=compiled.preview_html(values),
         text=compiled.preview_text(values),
         eml=compiled.personalise(values),

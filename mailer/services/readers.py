@@ -13,6 +13,7 @@ from mailer.domain.addresses import parse_address
 from mailer.domain.consent import SubscriptionState
 from mailer.domain.errors import Refusal
 from mailer.domain.suppression import SCOPE_ALL
+from mailer.services.lookup import as_id
 from mailer.store.models import (
     Campaign,
     ConsentEvent,
@@ -38,8 +39,9 @@ class UnknownReader(Refusal):
 
 def require_reader(session: Session, address_or_id: str, key: bytes) -> Subscriber:
     """Return the reader; raises UnknownReader, or BadAddress where the text is neither."""
-    if address_or_id.isdigit():
-        reader = session.get(Subscriber, int(address_or_id))
+    reader_id = as_id(address_or_id)
+    if reader_id is not None:
+        reader = session.get(Subscriber, reader_id)
     else:
         reader = find_reader(session, parse_address(address_or_id), key)
     if reader is None:

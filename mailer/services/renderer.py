@@ -26,6 +26,7 @@ from mailer.rendering import (
     load_template,
 )
 from mailer.services.composing import MailIdentity
+from mailer.services.notices import label_shown
 from mailer.store.models import Campaign, Newsletter, Notice, Publisher, Purpose, Variant
 from mailer.store.once import insert_once
 
@@ -77,6 +78,29 @@ class Renderer:
             campaign.id,
         )
 
+    def store_test_variant(self, session: Session, campaign: Campaign, *, now: datetime) -> int:
+        """Compile the campaign for one test; return the id."""
+        return _stored(
+            session,
+            f"test:{secrets.token_hex(16)}",
+            campaign.newsletter.locale,
+            lambda: self.campaign_message(session, campaign),
+            now,
+        )
+
+    def sent_message(self, session: Session, campaign: Campaign) -> CompiledMessage:
+        """Return the mail as readers get it, or, before the start, as they would get it now."""
+        compiled = session.scalar(
+            select(Variant.compiled).where(Variant.campaign_id == campaign.id).limit(1)
+        )
+        if compiled is not None:
+            return CompiledMessage.from_json(compiled)
+        return self.campaign_message(session, campaign)
+
+    def check_template(self, name: str) -> None:
+        """Raise TemplateRefused where there is no such template."""
+        load_template(name, self._own_templates)
+
     def store_confirmation_variant(
         self,
         session: Session,
@@ -90,10 +114,10 @@ class Renderer:
         locale = notice.locale if notice else newsletter.locale
         context = {
             **_house(session, newsletter, locale),
-            "purposes": [purpose.label(locale, newsletter.locale) for purpose in purposes],
+            "purposes": [label_shown(newsletter, purpose, notice) for purpose in purposes],
             "notice": notice.text if notice else "",
         }
-        headers = _sender_headers(newsletter, auto_submitted=True)
+        headers = _sender_headers(newsletter, locale=locale, auto_submitted=True)
         described = json.dumps([context, repr(headers)], sort_keys=True).encode()
         source = f"confirmation:{hashlib.sha256(described).hexdigest()}"
         return _stored(
@@ -170,11 +194,11 @@ def _house(session: Session, newsletter: Newsletter, locale: str = "") -> dict[s
     }
 
 
-def _sender_headers(newsletter: Newsletter, **more: Any) -> StaticHeaders:
+def _sender_headers(newsletter: Newsletter, locale: str = "", **more: Any) -> StaticHeaders:
     return StaticHeaders(
         from_name=newsletter.from_name,
         from_address=newsletter.from_address,
         reply_to=newsletter.reply_to or None,
-        language=newsletter.locale,
+        language=locale or newsletter.locale,
         **more,
     )

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mailer.domain.campaigns import CampaignState
-from mailer.domain.deliveries import DeliveryKind, DeliveryState
+from mailer.domain.deliveries import DeliveryState
 from mailer.store.audience import audience_size
 from mailer.store.ledger import counts
+from mailer.store.ledger.requeue import of_campaign
 from mailer.store.models import Campaign, Subscriber, delivery
-
-_ANOTHER_DAY = timedelta(days=1)
 
 
 def report(session: Session, campaign: Campaign) -> dict[str, Any]:
     """Return the campaign and its counts, as `campaign show --json` prints them."""
-    found = counts(session, campaign.id)
+    found = counts(session, campaign)
     planned = campaign.state not in (CampaignState.DRAFT, CampaignState.SCHEDULED)
     audience = (
         sum(found.values())
@@ -55,10 +53,7 @@ def deliveries(
     statement = (
         select(delivery, func.coalesce(Subscriber.email, "").label("email"))
         .outerjoin(Subscriber, Subscriber.id == delivery.c.subscriber_id)
-        .where(
-            delivery.c.campaign_id == campaign.id,
-            delivery.c.kind == DeliveryKind.CAMPAIGN.value,
-        )
+        .where(of_campaign(campaign))
         .order_by(delivery.c.id)
     )
     if state is not None:
@@ -74,48 +69,3 @@ def deliveries(
         }
         for row in session.execute(statement)
     ]
-
-
-def retry_failed(session: Session, campaign: Campaign, *, now: datetime) -> int:
-    """Put the campaign's failed deliveries back into the queue; return how many."""
-    return _requeue(session, campaign, DeliveryState.FAILED, now)
-
-
-def reconcile(session: Session, campaign: Campaign, *, presume_sent: bool, now: datetime) -> int:
-    """Settle what nobody can know, by a person's decision; return how many."""
-    if not presume_sent:
-        return _requeue(session, campaign, DeliveryState.UNCERTAIN, now)
-    return (
-        session.connection()
-        .execute(
-            update(delivery)
-            .where(
-                delivery.c.campaign_id == campaign.id,
-                delivery.c.state == DeliveryState.UNCERTAIN.value,
-            )
-            .values(state=DeliveryState.PRESUMED_SENT.value, settled_at=now)
-        )
-        .rowcount
-    )
-
-
-def _requeue(session: Session, campaign: Campaign, state: DeliveryState, now: datetime) -> int:
-    """Give deliveries another day; the fence rises at their next claim."""
-    number = (
-        session.connection()
-        .execute(
-            update(delivery)
-            .where(delivery.c.campaign_id == campaign.id, delivery.c.state == state.value)
-            .values(
-                state=DeliveryState.QUEUED.value,
-                next_at=now,
-                settled_at=None,
-                expires_at=now + _ANOTHER_DAY,
-            )
-        )
-        .rowcount
-    )
-    if number and campaign.state == CampaignState.FINISHED:
-        campaign.state = CampaignState.SENDING.value
-        campaign.finished_at = None
-    return number

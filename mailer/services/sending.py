@@ -170,6 +170,9 @@ class Sender:
         except SQLAlchemyError as error:
             _log.warning("database does not answer", reason=str(error).splitlines()[0])
             return 0
+        except Exception:
+            _log.exception("nothing can be claimed")  # and the sender lives on
+            return 0
         if batch:
             self.idle.clear()
         for prepared in batch:

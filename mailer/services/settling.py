@@ -13,6 +13,7 @@ from mailer.domain.deliveries import DeliveryState
 from mailer.domain.replies import Reply, Stage, Verdict, classify, masked
 from mailer.domain.retry import retry_delay
 from mailer.domain.suppression import SuppressionReason
+from mailer.services.campaign_course import pause_campaign
 from mailer.services.ledger_desk import Effect
 from mailer.store.ledger import Claimed, Settlement
 from mailer.store.models import Campaign, Subscriber
@@ -134,9 +135,7 @@ def _pause_campaign(session: Session, claimed: Claimed, reason: str) -> None:
         return
     campaign = session.get(Campaign, claimed.campaign_id, with_for_update=True)
     if campaign is not None and campaign.state == CampaignState.SENDING:
-        campaign.state = CampaignState.PAUSED.value
-        campaign.resume_state = CampaignState.SENDING.value
-        campaign.paused_reason = f"the relay refuses our mail: {reason}"
+        pause_campaign(session, campaign, reason=f"the relay refuses our mail: {reason}")
 
 
 def _suppress_address(session: Session, claimed: Claimed, reason: str, now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -10,13 +11,19 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mailer.domain.addresses import EmailAddress
-from mailer.domain.consent import ConsentState, SubscriptionState
+from mailer.domain.consent import ConsentState, Method, SubscriptionState
 from mailer.domain.deliveries import DeliveryKind, Lane
 from mailer.domain.retry import lifetime
 from mailer.domain.tokens import Token, TokenKind, TokenSigner
-from mailer.services.notices import current_notice, notice_by_hash
+from mailer.services.notices import current_notice, label_shown, notice_by_hash
 from mailer.services.renderer import Renderer
-from mailer.store.consents import Evidence, ShownNotice, record, standing_notice
+from mailer.store.consents import (
+    Evidence,
+    ShownNotice,
+    next_request,
+    record,
+    standing_notice,
+)
 from mailer.store.ledger import queue_mail
 from mailer.store.models import Newsletter, Purpose, Subscriber, Subscription, delivery
 from mailer.store.readers import ReaderDetails, find_or_add_reader, lock_reader
@@ -63,11 +70,13 @@ def request_signup(
     ]
     if not wanted:
         return SignupOutcome.NO_PURPOSE
-    reader = find_or_add_reader(session, signup.address, suppression_key, signup.details, now=now)
+    reader = find_or_add_reader(session, signup.address, suppression_key, now=now)
+    request = next_request(session, reader, signup.newsletter, signup.details)
     for purpose in wanted:
         record(
-            session, reader, purpose, ConsentState.REQUESTED, signup.evidence, now=now, shown=shown
-        )
+            session, reader, purpose, ConsentState.REQUESTED, signup.evidence,
+            now=now, shown=shown, request=request,
+        )  # fmt: skip
     send_confirmation(session, reader, signup.newsletter, renderer=renderer, now=now)
     return SignupOutcome.RECEIVED
 
@@ -122,7 +131,8 @@ class ConfirmPage:
 
     newsletter: Newsletter
     subscriber_id: int
-    purposes: tuple[str, ...]
+    purposes: tuple[str, ...]  # in the words that were shown
+    locale: str
     state: ConfirmState
 
 
@@ -136,10 +146,10 @@ def open_confirmation(
         return None
     waiting = _confirmable(session, token, now)
     if waiting:
-        return _page(newsletter, token, waiting, ConfirmState.OPEN)
+        return _page(session, newsletter, token, waiting, ConfirmState.OPEN)
     active = _in_state(session, token.subscriber_id, newsletter.id, SubscriptionState.ACTIVE)
     state = ConfirmState.DONE if active else ConfirmState.EXPIRED
-    return _page(newsletter, token, active, state)
+    return _page(session, newsletter, token, active, state)
 
 
 def confirm(
@@ -150,7 +160,8 @@ def confirm(
     reader = lock_reader(session, token.subscriber_id) if token else None
     if token is None or reader is None:
         return None
-    for subscription in _confirmable(session, token, now):
+    waiting = _confirmable(session, token, now)
+    for subscription in waiting:
         record(
             session,
             reader,
@@ -160,8 +171,34 @@ def confirm(
             now=now,
             shown=standing_notice(session, reader.id, subscription.purpose_id),
         )
+    _believe(reader, waiting)
     session.flush()
     return open_confirmation(session, signer, text, now=now)
+
+
+def expire_requests(session: Session, *, now: datetime, limit: int = 500) -> int:
+    """End a batch of requests that nobody confirmed in time; return how many."""
+    old = select(Subscription.subscriber_id, Subscription.purpose_id).where(
+        Subscription.state == SubscriptionState.PENDING.value,
+        Subscription.since < now - CONFIRM_WITHIN,
+    )
+    expired = 0
+    for reader_id, purpose_id in session.execute(old.limit(limit)).all():
+        reader = lock_reader(session, reader_id)
+        if reader is not None:
+            purpose = session.get_one(Purpose, purpose_id)
+            said = Evidence(Method.EXPIRY)
+            record(session, reader, purpose, ConsentState.EXPIRED, said, now=now)
+            expired += 1
+    return expired
+
+
+def _believe(reader: Subscriber, confirmed: Sequence[Subscription]) -> None:
+    """Keep what the sign-up said of the reader, now that the reader stands by it."""
+    for subscription in sorted(confirmed, key=lambda each: each.request, reverse=True):
+        for said in ("name", "locale", "timezone"):
+            if not getattr(reader, said):
+                setattr(reader, said, subscription.details.get(said) or "")
 
 
 def _shown_notice(session: Session, signup: Signup) -> ShownNotice | None:
@@ -174,13 +211,20 @@ def _shown_notice(session: Session, signup: Signup) -> ShownNotice | None:
 
 
 def _page(
-    newsletter: Newsletter, token: Token, subscriptions: list[Subscription], state: ConfirmState
+    session: Session,
+    newsletter: Newsletter,
+    token: Token,
+    subscriptions: list[Subscription],
+    state: ConfirmState,
 ) -> ConfirmPage:
-    labels = tuple(
-        subscription.purpose.label(newsletter.locale, newsletter.locale)
-        for subscription in subscriptions
-    )
-    return ConfirmPage(newsletter, token.subscriber_id, labels, state)
+    locale, labels = newsletter.locale, []
+    for subscription in subscriptions:
+        shown = standing_notice(session, token.subscriber_id, subscription.purpose_id)
+        locale = shown.notice.locale if shown else locale
+        labels.append(
+            label_shown(newsletter, subscription.purpose, shown.notice if shown else None)
+        )
+    return ConfirmPage(newsletter, token.subscriber_id, tuple(labels), locale, state)
 
 
 def _confirmable(session: Session, token: Token, now: datetime) -> list[Subscription]:

@@ -1,21 +1,35 @@
-"""The tick: whatever time has made due. Harmless when it runs twice, or in two places at once."""
+"""What time has made due. Harmless when it runs twice, or in two places at once.
+
+`tick`   every few seconds: campaigns that start or end; quick, and never waits for a network
+`run_due_digests`   reads feeds, which may take long
+`sweep`  every minute: what is left behind by the dead, and what has run out of time
+
+Every step stands alone: one that fails is logged and stops no other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy.orm import Session
 
 from mailer.domain.errors import Refusal
 from mailer.services.articles import Fetch, fetch_feeds
-from mailer.services.campaigns import start_scheduled
-from mailer.services.digests import Ran, due_digests, run_digest
-from mailer.services.preparing import finish_done, waiting_campaigns
-from mailer.store.engine import Sessions
+from mailer.services.campaign_course import close_ended, finish_done, start_scheduled
+from mailer.services.digests import (
+    Occasion,
+    Ran,
+    begin_due_runs,
+    has_due_digests,
+    put_off,
+    run_digest,
+)
+from mailer.services.preparing import waiting_campaigns
+from mailer.services.signup import expire_requests
+from mailer.store.engine import Sessions, reading
 from mailer.store.ledger import expire_overdue, recover_abandoned
-from mailer.store.models import Digest
 
 _log = structlog.get_logger()
 
@@ -23,51 +37,101 @@ GRACE = timedelta(minutes=15)
 """After a lease, until a delivery past its gate is called uncertain: longer than a relay may take
 to answer the final dot (RFC 5321 §4.5.3.2.6: ten minutes)."""
 
+_MOST_BATCHES = 200
 
-def tick(sessions: Sessions, *, fetch: Fetch, now: Callable[[], datetime]) -> list[int]:
-    """Do what is due; return the campaigns that wait to be prepared."""
-    for digest_id in _due(sessions, now()):
-        _run_digest(sessions, digest_id, fetch=fetch, now=now)
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What waits for a worker: campaigns to prepare, and whether digests are due."""
+
+    campaigns: tuple[int, ...]
+    digests: bool
+
+
+def tick(sessions: Sessions, *, now: Callable[[], datetime]) -> Due:
+    """Start what is scheduled, end what is done, and say what waits."""
+    _step("start scheduled campaigns", lambda: start_scheduled(sessions, now=now()))
+    _step("end campaigns", lambda: _in_transaction(sessions, finish_done, now))
+    with reading(sessions) as session:
+        return Due(tuple(waiting_campaigns(session)), has_due_digests(session, now=now()))
+
+
+def run_due_digests(sessions: Sessions, *, fetch: Fetch, now: Callable[[], datetime]) -> int:
+    """Run every digest that is due and that nobody is at; return how many became campaigns."""
     with sessions.begin() as session:
-        start_scheduled(session, now=now())
-        uncertain = recover_abandoned(session, grace=GRACE)
-        expire_overdue(session)
-        finish_done(session, now=now())
-        waiting = waiting_campaigns(session)
+        occasions = begin_due_runs(session, now=now())
+    return sum(_run(sessions, occasion, fetch=fetch, now=now) for occasion in occasions)
+
+
+def sweep(
+    sessions: Sessions,
+    *,
+    now: Callable[[], datetime],
+    pause: Callable[[], None] = lambda: None,
+) -> int:
+    """Put right what dead workers left, and end what is overdue; return how many are uncertain.
+
+    In batches, with a `pause` after each, so that others may write in between.
+    """
+    uncertain = 0
+
+    def recover() -> None:
+        nonlocal uncertain
+        with sessions.begin() as session:
+            uncertain = recover_abandoned(session, grace=GRACE)
+
+    _step("recover", recover)
+    for words, work in (
+        ("expire mails", lambda session, *, now: expire_overdue(session)),
+        ("close ended campaigns", close_ended),
+        ("expire requests", expire_requests),
+    ):
+        _step(words, lambda work=work: _to_the_end(sessions, work, now, pause))  # type: ignore[misc]
     if uncertain:
         _log.error("deliveries uncertain", number=uncertain)
-    return waiting
+    return uncertain
 
 
-def _due(sessions: Sessions, now: datetime) -> list[int]:
-    with sessions() as session:
-        return [digest.id for digest in due_digests(session, now=now)]
-
-
-def _run_digest(
-    sessions: Sessions, digest_id: int, *, fetch: Fetch, now: Callable[[], datetime]
-) -> None:
+def _run(
+    sessions: Sessions, occasion: Occasion, *, fetch: Fetch, now: Callable[[], datetime]
+) -> bool:
     """Read the feeds, then make the campaign; a digest that cannot run says so on its row."""
-    with sessions() as session:
-        digest = session.get(Digest, digest_id)
-        newsletter_id = digest.newsletter_id if digest else None
-    if newsletter_id is None:
-        return
-    fetch_feeds(sessions, newsletter_id=newsletter_id, fetch=fetch, now=now)
     try:
+        fetch_feeds(sessions, newsletter_id=occasion.newsletter_id, fetch=fetch, now=now)
         with sessions.begin() as session:
-            outcome = run_digest(session, session.get_one(Digest, digest_id), now=now())
-        if outcome is not None:
-            said = f"campaign {outcome.campaign.id}" if isinstance(outcome, Ran) else outcome.reason
-            _log.info("digest", digest=digest_id, outcome=said)
-    except Refusal as refusal:
-        _log.error("digest cannot run", digest=digest_id, reason=str(refusal))
+            outcome = run_digest(session, occasion, now=now())
+    except Exception as error:
+        known = isinstance(error, Refusal)
+        reason = str(error) if known else f"it cannot run: {error!r}"
+        _log.error("digest put off", digest=occasion.digest_id, reason=reason, exc_info=not known)
         with sessions.begin() as session:
-            _put_off(session, digest_id, str(refusal), now())
+            put_off(session, occasion, reason, now=now())
+        return False
+    if outcome is not None:
+        said = f"campaign {outcome.campaign.id}" if isinstance(outcome, Ran) else outcome.reason
+        _log.info("digest", digest=occasion.digest_id, outcome=said)
+    return isinstance(outcome, Ran)
 
 
-def _put_off(session: Session, digest_id: int, reason: str, now: datetime) -> None:
-    digest = session.get(Digest, digest_id, with_for_update=True)
-    if digest is not None:
-        digest.last_outcome = reason
-        digest.next_run_at = now + timedelta(minutes=5)
+Work = Callable[..., int]
+
+
+def _in_transaction(sessions: Sessions, work: Work, now: Callable[[], datetime]) -> int:
+    with sessions.begin() as session:
+        return work(session, now=now())
+
+
+def _to_the_end(
+    sessions: Sessions, work: Work, now: Callable[[], datetime], pause: Callable[[], None]
+) -> None:
+    for _ in range(_MOST_BATCHES):
+        if not _in_transaction(sessions, work, now):
+            return
+        pause()
+
+
+def _step(words: str, step: Callable[[], object]) -> None:
+    try:
+        step()
+    except Exception:
+        _log.exception("step failed", step=words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy import ColumnElement, exists, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from mailer.domain.consent import SubscriptionState
@@ -11,15 +11,33 @@ from mailer.store.models import Newsletter, Subscriber, Subscription, Suppressio
 
 
 def is_suppressed(
-    subscriber_id: ColumnElement[int], newsletter_id: ColumnElement[int]
+    subscriber_id: ColumnElement[int],
+    newsletter_id: ColumnElement[int],
+    address_hash: ColumnElement[str | None] | None = None,
 ) -> ColumnElement[bool]:
-    """Condition: this reader's address is suppressed, everywhere or for this newsletter."""
-    slug = select(Newsletter.slug).where(Newsletter.id == newsletter_id).scalar_subquery()
-    return exists().where(
-        Subscriber.id == subscriber_id,
-        Suppression.address_hash == Subscriber.address_hash,
-        or_(Suppression.scope == SCOPE_ALL, Suppression.scope == slug),
+    """Condition: this reader's address is suppressed, everywhere or for this newsletter.
+
+    `address_hash` stands for mails that go to an address and to no reader.
+    """
+    in_scope = or_(Suppression.scope == SCOPE_ALL, Suppression.scope == Newsletter.slug)
+    of_reader = (
+        select(literal(1))
+        .select_from(Subscriber)
+        .join(Suppression, Suppression.address_hash == Subscriber.address_hash)
+        .join(Newsletter, Newsletter.id == newsletter_id)
+        .where(Subscriber.id == subscriber_id, in_scope)
+        .exists()
     )
+    if address_hash is None:
+        return of_reader
+    of_address = (
+        select(literal(1))
+        .select_from(Suppression)
+        .join(Newsletter, Newsletter.id == newsletter_id)
+        .where(Suppression.address_hash == address_hash, in_scope)
+        .exists()
+    )
+    return or_(of_reader, of_address)
 
 
 def has_consent(

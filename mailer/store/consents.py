@@ -6,11 +6,11 @@ closes this reader's open deliveries in the same transaction.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from uuid import uuid4
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mailer.domain.consent import (
@@ -20,15 +20,19 @@ from mailer.domain.consent import (
     next_state,
     withdraws,
 )
-from mailer.store.ledger import close_for_purpose
+from mailer.store.ledger import close_confirmations, close_for_purpose
 from mailer.store.models import (
     ConsentEvent,
     ConsentEvidence,
+    Newsletter,
     Notice,
     Purpose,
     Subscriber,
     Subscription,
 )
+from mailer.store.readers import ReaderDetails
+
+_SAME_REQUEST = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,30 @@ class ShownNotice:
     assumed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One sign-up: its number, and what whoever filled in the form said of the reader.
+
+    Its confirmation lists everything that is pending with this number or an older one, and its
+    link confirms just that.
+    """
+
+    number: int
+    details: ReaderDetails
+
+
+def next_request(
+    session: Session, reader: Subscriber, newsletter: Newsletter, details: ReaderDetails
+) -> Request:
+    """Return the next sign-up of the reader (locked by the caller) to this newsletter."""
+    latest = session.scalar(
+        select(func.max(Subscription.request)).where(
+            Subscription.subscriber_id == reader.id, Subscription.newsletter_id == newsletter.id
+        )
+    )
+    return Request((latest or 0) + 1, details)
+
+
 def record(
     session: Session,
     reader: Subscriber,
@@ -60,11 +88,12 @@ def record(
     *,
     now: datetime,
     shown: ShownNotice | None = None,
+    request: Request | None = None,
 ) -> SubscriptionState | None:
     """Record what the reader (locked by the caller) said; return the state that followed.
 
     An event that changes nothing is not recorded and returns None: pressing a button twice is
-    saying it once.
+    saying it once. `request` goes with the state REQUESTED.
     """
     key = {"subscriber_id": reader.id, "purpose_id": purpose.id}
     subscription = session.get(Subscription, key, populate_existing=True)
@@ -73,16 +102,24 @@ def record(
     if after is None:
         return None
     if subscription is None:
-        subscription = Subscription(**key, newsletter_id=purpose.newsletter_id, request=0)
+        subscription = Subscription(
+            **key, newsletter_id=purpose.newsletter_id, request=0, details={}
+        )
         session.add(subscription)
+    if request is not None:
+        subscription.details = asdict(request.details)
+        if before is not SubscriptionState.PENDING:
+            subscription.request = request.number
+        elif not _asks_anew(session, subscription, shown, now):
+            return None
     subscription.state = after.value
     subscription.since = now
-    if state is ConsentState.REQUESTED:
-        subscription.request += 1
     _write_event(session, reader, purpose, state, evidence, now, shown)
     if withdraws(after):
         session.flush()
         close_for_purpose(session, reader.id, [purpose.id], now=now)
+        if not _waits(session, reader.id, purpose.newsletter_id):
+            close_confirmations(session, reader.id, purpose.newsletter_id, now=now)
     return after
 
 
@@ -102,6 +139,25 @@ def standing_notice(session: Session, reader_id: int, purpose_id: int) -> ShownN
         return None
     notice = session.get(Notice, event.notice_id)
     return ShownNotice(notice, event.notice_assumed) if notice else None
+
+
+def _asks_anew(
+    session: Session, subscription: Subscription, shown: ShownNotice | None, now: datetime
+) -> bool:
+    """Say whether asking again says something new: another wording was shown, or a day passed."""
+    if now - subscription.since > _SAME_REQUEST:
+        return True
+    before = standing_notice(session, subscription.subscriber_id, subscription.purpose_id)
+    return (shown.notice.id if shown else None) != (before.notice.id if before else None)
+
+
+def _waits(session: Session, reader_id: int, newsletter_id: int) -> bool:
+    pending = select(Subscription.purpose_id).where(
+        Subscription.subscriber_id == reader_id,
+        Subscription.newsletter_id == newsletter_id,
+        Subscription.state == SubscriptionState.PENDING.value,
+    )
+    return session.scalar(pending.limit(1)) is not None
 
 
 def _write_event(

@@ -30,7 +30,12 @@ def find_reader(session: Session, address: EmailAddress, key: bytes) -> Subscrib
 
 
 def find_or_add_reader(
-    session: Session, address: EmailAddress, key: bytes, details: ReaderDetails, *, now: datetime
+    session: Session,
+    address: EmailAddress,
+    key: bytes,
+    details: ReaderDetails = ReaderDetails(),
+    *,
+    now: datetime,
 ) -> Subscriber:
     """Return the reader of this mailbox, locked; one who is new is added.
 

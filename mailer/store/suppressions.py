@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.deliveries import DeliveryState
 from mailer.domain.suppression import SCOPE_ALL, SuppressionReason
-from mailer.store.ledger import close_for_reader
+from mailer.store.ledger import close_for_address
 from mailer.store.models import Newsletter, Subscriber, Suppression
 from mailer.store.once import insert_once
 
@@ -36,13 +36,12 @@ def suppress(
         },
     )
     reader = session.scalar(select(Subscriber.id).where(Subscriber.address_hash == hashed))
-    if reader is not None:
-        newsletter_id = None
-        if scope != SCOPE_ALL:
-            newsletter_id = session.scalar(select(Newsletter.id).where(Newsletter.slug == scope))
-        close_for_reader(
-            session, reader, DeliveryState.SUPPRESSED, now=now, newsletter_id=newsletter_id
-        )
+    newsletter_id = None
+    if scope != SCOPE_ALL:
+        newsletter_id = session.scalar(select(Newsletter.id).where(Newsletter.slug == scope))
+    close_for_address(
+        session, hashed, reader, DeliveryState.SUPPRESSED, now=now, newsletter_id=newsletter_id
+    )
     return added
 
 

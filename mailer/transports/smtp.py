@@ -185,7 +185,7 @@ class SmtpConnection:
         """Send MAIL, RCPT, DATA: in one write where the relay announced PIPELINING."""
         unfit = self._unfit(envelope)
         if unfit is not None:
-            return Refused(Stage.MAIL, unfit)
+            return unfit
         commands = self._commands(envelope)
         replies: list[bytes] = []
         try:
@@ -291,15 +291,21 @@ class SmtpConnection:
             line += " SMTPUTF8"
         return line + "\r\n"
 
-    def _unfit(self, envelope: Envelope) -> Reply | None:
-        """Say in the relay's stead what it would have to say (RFC 6531 §3.2, RFC 1870 §4)."""
-        if _BREAKS_A_COMMAND.search(envelope.sender + envelope.recipient):
-            return Reply(553, "5.1.3", "the address cannot stand in a command")
+    def _unfit(self, envelope: Envelope) -> Refused | None:
+        """Say in the relay's stead what it would have to say (RFC 6531 §3.2, RFC 1870 §4).
+
+        What is wrong with one reader's address is said at RCPT, so that no other pays for it.
+        """
+        if _BREAKS_A_COMMAND.search(envelope.sender):
+            return Refused(Stage.MAIL, Reply(501, "5.1.7", "the sender cannot stand in a command"))
+        if _BREAKS_A_COMMAND.search(envelope.recipient):
+            return Refused(Stage.RCPT, Reply(501, "5.5.4", "the address cannot stand in a command"))
         if envelope.smtputf8 and "SMTPUTF8" not in self.features:
-            return Reply(550, "5.6.7", "the relay takes no internationalised addresses")
+            says = "the relay takes no internationalised addresses"
+            return Refused(Stage.RCPT, Reply(550, "5.6.7", says))
         if 0 < self._size_limit < envelope.size:
-            limit = self._size_limit
-            return Reply(552, "5.3.4", f"the message is larger than the relay takes ({limit})")
+            says = f"the message is larger than the relay takes ({self._size_limit})"
+            return Refused(Stage.MAIL, Reply(552, "5.3.4", says))
         return None
 
     async def _start_over(self, refused: Refused, *, accepts_data: bool) -> None:

@@ -18,7 +18,7 @@ from mailer.services.newsletters import list_newsletters
 from mailer.transports.capture import CaptureListener
 from mailer.web import archive, consent, health, inbox, signup
 from mailer.web.pages import error_page, page, pages_folder
-from mailer.web.running import in_transaction
+from mailer.web.running import while_reading
 from mailer.wiring import Parts
 
 
@@ -61,4 +61,4 @@ async def home(request: Request) -> Response:
         shows_inbox = inbox.shown_mailbox(request) is not None
         return page("home.html", newsletters=list_newsletters(session), shows_inbox=shows_inbox)
 
-    return await in_transaction(request, answer)
+    return await while_reading(request, answer)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.exceptions import HTTPException
@@ -9,13 +11,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from mailer.domain.campaigns import CampaignState
 from mailer.rendering import CompiledMessage
 from mailer.store.models import Campaign, Variant
-from mailer.web.running import in_transaction
+from mailer.web.running import while_reading
 from mailer.wiring import Parts
 
-_NOT_PUBLIC = (CampaignState.DRAFT, CampaignState.SCHEDULED, CampaignState.PREPARING)
+_PUBLIC_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _HEADERS = {
     "Content-Security-Policy": (
         "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; "
@@ -33,14 +34,15 @@ def routes() -> list[Route]:
 
 async def show(request: Request) -> Response:
     """Show a campaign that has been sent, or is being sent."""
-    return await in_transaction(request, lambda parts, session: _show(parts, session, request))
+    return await while_reading(request, lambda parts, session: _show(parts, session, request))
 
 
 def _show(parts: Parts, session: Session, request: Request) -> Response:
-    campaign = session.scalar(
-        select(Campaign).where(Campaign.public_id == request.path_params["public_id"])
-    )
-    if campaign is None or campaign.state in _NOT_PUBLIC:
+    public_id = request.path_params["public_id"]
+    if not _PUBLIC_ID.fullmatch(public_id):
+        raise HTTPException(404)
+    campaign = session.scalar(select(Campaign).where(Campaign.public_id == public_id))
+    if campaign is None or campaign.started_at is None:
         raise HTTPException(404)
     variant = session.scalar(select(Variant).where(Variant.campaign_id == campaign.id).limit(1))
     if variant is None:

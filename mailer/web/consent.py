@@ -9,16 +9,18 @@ from starlette.routing import Route
 
 from mailer.domain.consent import Method
 from mailer.services.preferences import (
+    LeavePage,
+    Preferences,
     leave,
     leave_all,
     open_leave,
     open_preferences,
     save_preferences,
 )
-from mailer.services.signup import confirm, open_confirmation
+from mailer.services.signup import ConfirmPage, confirm, open_confirmation
 from mailer.web.pages import message, not_our_link, page
 from mailer.web.requests import evidence, read_form, text, texts
-from mailer.web.running import in_transaction
+from mailer.web.running import in_transaction, while_reading
 from mailer.wiring import Parts
 
 _ONE_CLICK = ("List-Unsubscribe", "One-Click")  # RFC 8058 §3.2
@@ -38,7 +40,7 @@ def routes() -> list[Route]:
 
 async def show_confirmation(request: Request) -> Response:
     """Show what the button would confirm."""
-    return await in_transaction(
+    return await while_reading(
         request,
         lambda parts, session: _confirm_page(
             open_confirmation(session, parts.signer, _token(request), now=parts.now()), None
@@ -55,7 +57,7 @@ async def press_confirm(request: Request) -> Response:
                 session,
                 parts.signer,
                 _token(request),
-                evidence(request, Method.CONFIRM, parts.settings.trusted_proxies),
+                evidence(request, Method.CONFIRM, parts.settings),
                 now=parts.now(),
             ),
             parts.links.preferences(found.newsletter.id, found.subscriber_id) if found else None,
@@ -65,7 +67,7 @@ async def press_confirm(request: Request) -> Response:
 
 async def show_leave(request: Request) -> Response:
     """Show the button that leaves."""
-    return await in_transaction(
+    return await while_reading(
         request,
         lambda parts, session: _leave_page(open_leave(session, parts.signer, _token(request))),
     )
@@ -85,7 +87,7 @@ async def press_leave(request: Request) -> Response:
                 session,
                 parts.signer,
                 _token(request),
-                evidence(request, Method.ONE_CLICK, parts.settings.trusted_proxies),
+                evidence(request, Method.ONE_CLICK, parts.settings),
                 now=parts.now(),
             )
         ),
@@ -94,7 +96,7 @@ async def press_leave(request: Request) -> Response:
 
 async def show_preferences(request: Request) -> Response:
     """Show what the reader receives."""
-    return await in_transaction(
+    return await while_reading(
         request,
         lambda parts, session: _preferences_page(
             open_preferences(session, parts.signer, _token(request)), saved=False
@@ -108,7 +110,7 @@ async def press_save(request: Request) -> Response:
     leaves_all = text(form, "leave") == "all"
 
     def answer(parts: Parts, session: Session) -> Response:
-        said = evidence(request, Method.PREFERENCES, parts.settings.trusted_proxies)
+        said = evidence(request, Method.PREFERENCES, parts.settings)
         if leaves_all:
             found = leave_all(session, parts.signer, _token(request), said, now=parts.now())
         else:
@@ -132,17 +134,22 @@ def _token(request: Request) -> str:
     return str(request.path_params["token"])
 
 
-def _confirm_page(found: object, preferences: str | None) -> Response:
+def _confirm_page(found: ConfirmPage | None, preferences: str | None) -> Response:
     if found is None:
         return not_our_link()
-    return page("confirm.html", token=True, page=found, preferences=preferences)
+    return page(
+        "confirm.html", token=True, locale=found.locale, page=found, preferences=preferences
+    )
 
 
-def _leave_page(found: object) -> Response:
-    return not_our_link() if found is None else page("leave.html", token=True, page=found)
-
-
-def _preferences_page(found: object, *, saved: bool) -> Response:
+def _leave_page(found: LeavePage | None) -> Response:
     if found is None:
         return not_our_link()
-    return page("preferences.html", token=True, page=found, saved=saved)
+    return page("leave.html", token=True, locale=found.newsletter.locale, page=found)
+
+
+def _preferences_page(found: Preferences | None, *, saved: bool) -> Response:
+    if found is None:
+        return not_our_link()
+    locale = found.notice.locale if found.notice else found.newsletter.locale
+    return page("preferences.html", token=True, locale=locale, page=found, saved=saved)

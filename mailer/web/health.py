@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from mailer.domain.deliveries import OPEN
 from mailer.domain.errors import Refusal
 from mailer.services.alive import alive_workers
+from mailer.store.engine import reading
 from mailer.store.migrate import refuse_wrong_version
 from mailer.store.models import delivery
 from mailer.store.relays import troubles
@@ -54,7 +54,7 @@ def _examine(parts: Parts) -> dict[str, object]:
     try:
         refuse_wrong_version(parts.engine)
         database = "ok"
-        with parts.sessions() as session:
+        with reading(parts.sessions) as session:
             relays = {
                 name: reason for name, reason, until in troubles(session) if until > parts.now()
             }
@@ -73,10 +73,10 @@ def _metrics(parts: Parts) -> bytes:
         registry=registry,
     )
     workers = Gauge("mailer_workers_alive", "Workers alive", ["queue"], registry=registry)
-    with parts.sessions() as session:
+    with reading(parts.sessions) as session:
         rows = session.execute(
             select(delivery.c.lane, delivery.c.state, func.count())
-            .where(delivery.c.state.in_([state.value for state in OPEN]))
+            .where(delivery.c.settled_at.is_(None))
             .group_by(delivery.c.lane, delivery.c.state)
         )
         for lane, state, number in rows:

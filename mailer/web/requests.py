@@ -12,6 +12,7 @@ from starlette.types import Message, Receive
 
 from mailer.domain.consent import Method
 from mailer.domain.urls import is_loopback
+from mailer.settings import Settings
 from mailer.store.consents import Evidence
 
 _LARGEST_FORM = 65_536
@@ -40,8 +41,11 @@ async def read_form(request: Request) -> FormData:
 def text(form: FormData, name: str, limit: int = 300) -> str:
     """Return one field as text on one line, no longer than `limit`."""
     value = form.get(name)
-    if not isinstance(value, str):
-        return ""
+    return text_of(value, limit) if isinstance(value, str) else ""
+
+
+def text_of(value: str, limit: int) -> str:
+    """Return what a stranger sent as printable text on one line, no longer than `limit`."""
     return " ".join("".join(c for c in value if c.isprintable() or c == " ").split())[:limit]
 
 
@@ -50,15 +54,15 @@ def texts(form: FormData, name: str) -> tuple[str, ...]:
     return tuple(value for value in form.getlist(name) if isinstance(value, str))
 
 
-def evidence(request: Request, method: Method, proxies: Sequence[str]) -> Evidence:
+def evidence(request: Request, method: Method, settings: Settings) -> Evidence:
     """Return where an act of consent came from. A link's token does not become evidence."""
     path = request.url.path
     shown = path if path.startswith("/n/") else path[:3] + "…"
     return Evidence(
         method=method,
-        ip=client_ip(request, proxies),
-        user_agent=request.headers.get("user-agent", "")[:500],
-        page_url=f"{request.url.scheme}://{request.url.netloc}{shown}"[:500],
+        ip=client_ip(request, settings.trusted_proxies),
+        user_agent=text_of(request.headers.get("user-agent", ""), 500),
+        page_url=f"{settings.public_url}{text_of(shown, 300)}",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy.orm import Session
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,10 +15,11 @@ from mailer.domain.consent import Method
 from mailer.services.lookup import NotFound, find_newsletter
 from mailer.services.notices import current_notice
 from mailer.services.signup import Signup, SignupOutcome, request_signup
+from mailer.store.models import Newsletter
 from mailer.store.readers import ReaderDetails
 from mailer.web.pages import message, page
 from mailer.web.requests import evidence, read_form, text, texts
-from mailer.web.running import in_transaction
+from mailer.web.running import in_transaction, ringing, while_reading
 from mailer.wiring import Parts
 
 HONEYPOT = "website"
@@ -35,7 +37,7 @@ def routes() -> list[Route]:
 
 async def show(request: Request) -> Response:
     """Show the form."""
-    return await in_transaction(
+    return await while_reading(
         request, lambda parts, session: _form(parts, session, request, {}, "", "")
     )
 
@@ -55,7 +57,7 @@ async def submit(request: Request) -> Response:
     try:
         address = parse_address(values["email"])
     except BadAddress:
-        return await in_transaction(
+        return await while_reading(
             request,
             lambda parts, session: _form(
                 parts, session, request, values, "email", "Please enter an e-mail address."
@@ -67,14 +69,13 @@ async def submit(request: Request) -> Response:
             parts, session, request, values, address, text(form, "notice", 64) or None
         ),
     )
-    parts.doorbell.ring_send()
-    return response
+    return ringing(response, parts)
 
 
 async def embed(request: Request) -> Response:
     """Show the snippet for the publisher's own pages."""
 
-    def answer(parts: Parts, session: Any) -> Response:
+    def answer(parts: Parts, session: Session) -> Response:
         newsletter = _newsletter(session, request)
         notice = current_notice(session, newsletter, _locale(request))
         if notice is None:
@@ -86,12 +87,12 @@ async def embed(request: Request) -> Response:
             action=parts.links.signup(newsletter.slug),
         )
 
-    return await in_transaction(request, answer)
+    return await while_reading(request, answer)
 
 
 def _sign_up(
     parts: Parts,
-    session: Any,
+    session: Session,
     request: Request,
     values: dict[str, Any],
     address: EmailAddress,
@@ -104,7 +105,7 @@ def _sign_up(
             newsletter=newsletter,
             address=address,
             purposes=values["purposes"],
-            evidence=evidence(request, Method.FORM, parts.settings.trusted_proxies),
+            evidence=evidence(request, Method.FORM, parts.settings),
             notice_sha256=notice_sha256,
             details=ReaderDetails(name=values["name"], locale=values["locale"]),
         ),
@@ -125,7 +126,7 @@ def _sign_up(
 
 def _form(
     parts: Parts,
-    session: Any,
+    session: Session,
     request: Request,
     values: dict[str, Any],
     wrong: str,
@@ -149,7 +150,7 @@ def _form(
     )
 
 
-def _newsletter(session: Any, request: Request) -> Any:
+def _newsletter(session: Session, request: Request) -> Newsletter:
     try:
         return find_newsletter(session, request.path_params["newsletter"])
     except NotFound:

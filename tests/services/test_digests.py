@@ -1,29 +1,46 @@
 """Digests and campaigns: an article once, a run once, and nothing half-made."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import building as b
 import pytest
 from sqlalchemy import func, select
 
+from mailer.domain.articles import ArticleDraft
 from mailer.domain.errors import Refusal
 from mailer.feeds import Fetched, FetchError
-from mailer.services.articles import add_feed, fetch_feeds, read_page
-from mailer.services.campaigns import (
+from mailer.services.articles import (
+    add_article,
+    add_feed,
+    edit_article,
+    fetch_feeds,
+    read_page,
+    remove_article,
+)
+from mailer.services.campaign_course import (
     CannotCampaign,
     cancel_campaign,
-    create_campaign,
     pause_campaign,
     resume_campaign,
     schedule_campaign,
     start_campaign,
 )
-from mailer.services.digests import Ran, Skipped, add_digest, preview_digest, run_digest
+from mailer.services.campaigns import create_campaign
+from mailer.services.digests import (
+    Ran,
+    Skipped,
+    add_digest,
+    begin_due_runs,
+    begin_run,
+    pause_digest,
+    preview_digest,
+    run_digest,
+)
 from mailer.services.lookup import NotFound
 from mailer.services.newsletters import add_newsletter
 from mailer.services.notices import BadNotice, publish_notice
-from mailer.services.tick import tick
-from mailer.store.models import Article, Campaign, Digest, DigestArticle, Newsletter
+from mailer.services.tick import run_due_digests, tick
+from mailer.store.models import Article, Campaign, Digest, DigestArticle, Feed, Newsletter
 from mailer.transports.memory import MemoryTransport
 from mailer.wiring import Parts
 
@@ -45,13 +62,13 @@ def digest(parts: Parts, number_of_articles: int = 5, max_articles: int = 3) -> 
         b.articles(session, made, number_of_articles)
         return add_digest(
             session, made, slug="friday", purpose="updates", cron="0 7 * * FRI",
-            max_articles=max_articles, now=b.NOW,
+            max_articles=max_articles, renderer=parts.renderer, now=b.NOW,
         ).id  # fmt: skip
 
 
 def run(parts: Parts, digest_id: int) -> Ran | Skipped | None:
     with parts.sessions.begin() as session:
-        return run_digest(session, session.get_one(Digest, digest_id), now=b.NOW, forced=True)
+        return run_digest(session, begin_run(session.get_one(Digest, digest_id)), now=b.NOW)
 
 
 def test_every_article_is_in_a_digest_once_and_none_is_missed(parts: Parts) -> None:
@@ -71,16 +88,52 @@ def test_every_article_is_in_a_digest_once_and_none_is_missed(parts: Parts) -> N
         assert session.scalar(select(func.count()).select_from(DigestArticle)) == 5
 
 
-def test_two_ticks_at_once_run_a_digest_once(parts: Parts) -> None:
+def test_of_two_who_begin_the_same_run_one_makes_it(parts: Parts) -> None:
     digest_id = digest(parts)
-    with parts.sessions() as one:
-        stale = one.get_one(Digest, digest_id)
-    assert isinstance(run(parts, digest_id), Ran)
+    with parts.sessions() as session:
+        by_hand = [begin_run(session.get_one(Digest, digest_id)) for _ in range(2)]
+    outcomes = []
+    for occasion in by_hand:
+        with parts.sessions.begin() as session:
+            outcomes.append(run_digest(session, occasion, now=b.NOW))
+    assert isinstance(outcomes[0], Ran)
+    assert outcomes[1] is None
+
+
+def test_a_digest_is_run_once_however_many_ticks_come_while_its_feeds_are_read(
+    parts: Parts,
+) -> None:
+    digest_id = digest(parts, number_of_articles=9)
     with parts.sessions.begin() as session:
-        session.add(stale)
-        assert run_digest(session, stale, now=b.NOW, forced=True) is None
+        session.get_one(Digest, digest_id).next_run_at = b.NOW
+        add_feed(session, session.scalars(select(Newsletter)).one(), "https://slow.test/rss")
+    ticks = 0
+
+    def slow(url: str, *, etag: str = "", last_modified: str = "") -> Fetched:
+        nonlocal ticks
+        ticks += 1
+        if ticks == 1:
+            assert not tick(parts.sessions, now=lambda: b.NOW).digests
+            assert run_due_digests(parts.sessions, fetch=slow, now=lambda: b.NOW) == 0
+            later = b.NOW + timedelta(minutes=3)  # the first worker is taken for dead
+            assert run_due_digests(parts.sessions, fetch=slow, now=lambda: later) == 1
+        raise FetchError("It is slow.")
+
+    assert tick(parts.sessions, now=lambda: b.NOW).digests
+    assert run_due_digests(parts.sessions, fetch=slow, now=lambda: b.NOW) == 0
     with parts.sessions() as session:
         assert session.scalar(select(func.count()).select_from(Campaign)) == 1
+
+
+def test_a_digest_that_is_paused_while_its_feeds_are_read_does_not_run(parts: Parts) -> None:
+    digest_id = digest(parts)
+    with parts.sessions.begin() as session:
+        session.get_one(Digest, digest_id).next_run_at = b.NOW
+        [occasion] = begin_due_runs(session, now=b.NOW)
+    with parts.sessions.begin() as session:
+        pause_digest(session, session.get_one(Digest, digest_id))
+    with parts.sessions.begin() as session:
+        assert run_digest(session, occasion, now=b.NOW) is None
 
 
 def test_a_tick_makes_up_for_one_missed_run_and_for_none_that_is_stale(parts: Parts) -> None:
@@ -89,13 +142,13 @@ def test_a_tick_makes_up_for_one_missed_run_and_for_none_that_is_stale(parts: Pa
     def after(hours: float) -> int:
         with parts.sessions.begin() as session:
             session.get_one(Digest, digest_id).next_run_at = b.NOW - timedelta(hours=hours)
-        tick(parts.sessions, fetch=nothing, now=lambda: b.NOW)
+        run_due_digests(parts.sessions, fetch=nothing, now=lambda: b.NOW)
         with parts.sessions() as session:
             return session.scalar(select(func.count()).select_from(Campaign)) or 0
 
     assert after(hours=30) == 0
     assert after(hours=2) == 1
-    tick(parts.sessions, fetch=nothing, now=lambda: b.NOW)
+    run_due_digests(parts.sessions, fetch=nothing, now=lambda: b.NOW)
     with parts.sessions() as session:
         assert session.scalar(select(func.count()).select_from(Campaign)) == 1
         assert session.get_one(Digest, digest_id).next_run_at > b.NOW
@@ -147,7 +200,7 @@ def test_a_paused_campaign_sends_nothing_and_a_resumed_one_the_rest(parts: Parts
     b.send_all(parts, transport)
     assert transport.accepted == []
     with parts.sessions.begin() as session:
-        resume_campaign(session, session.get_one(Campaign, campaign_id))
+        resume_campaign(session, session.get_one(Campaign, campaign_id), now=parts.now())
     b.send_all(parts, transport)
     assert len(transport.accepted) == 4
 
@@ -158,7 +211,7 @@ def test_a_cancelled_campaign_sends_nothing_and_says_how_many(parts: Parts) -> N
         campaign = session.get_one(Campaign, campaign_id)
         assert cancel_campaign(session, campaign, now=b.NOW) == 4
         with pytest.raises(CannotCampaign, match="cancelled"):
-            resume_campaign(session, campaign)
+            resume_campaign(session, campaign, now=b.NOW)
     transport = MemoryTransport()
     b.send_all(parts, transport)
     assert transport.accepted == []
@@ -244,7 +297,147 @@ def test_a_preview_names_the_articles_and_uses_none(parts: Parts) -> None:
     digest_id = digest(parts)
     for _ in range(2):
         with parts.sessions.begin() as session:
-            found = preview_digest(session, session.get_one(Digest, digest_id))
+            found = preview_digest(session, session.get_one(Digest, digest_id), now=b.NOW)
             assert [article.title for article in found] == ["Story 0", "Story 1", "Story 2"]
     with parts.sessions() as session:
         assert session.scalars(select(Newsletter)).one().slug == "weekly"
+
+
+def test_a_clock_that_goes_back_runs_a_digest_once(parts: Parts) -> None:
+    digest_id = digest(parts, number_of_articles=20)
+    with parts.sessions.begin() as session:
+        rule = session.get_one(Digest, digest_id)
+        rule.cron, rule.timezone = "30 1 * * *", "Europe/London"
+        rule.next_run_at = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+        for article in session.scalars(select(Article)):
+            article.published_at = None
+    for second in range(5):  # in the hour that comes for the second time
+        moment = datetime(2026, 10, 25, 1, 5, second, tzinfo=UTC)
+        run_due_digests(parts.sessions, fetch=nothing, now=lambda moment=moment: moment)
+    with parts.sessions() as session:
+        assert session.scalar(select(func.count()).select_from(Campaign)) == 1
+
+
+def test_a_digest_that_failed_for_days_does_not_go_out_when_it_is_mended(parts: Parts) -> None:
+    digest_id = digest(parts)
+    with parts.sessions.begin() as session:
+        session.get_one(Digest, digest_id).next_run_at = b.NOW
+        session.scalars(select(Newsletter)).one().postal_address = ""
+
+    def hours_later(hours: int) -> str:
+        moment = b.NOW + timedelta(hours=hours)
+        run_due_digests(parts.sessions, fetch=nothing, now=lambda: moment)
+        with parts.sessions() as session:
+            return session.get_one(Digest, digest_id).last_outcome
+
+    assert "postal address" in hours_later(1)
+    with parts.sessions.begin() as session:
+        session.scalars(select(Newsletter)).one().postal_address = "1 Road"
+    assert "the time passed" in hours_later(50)
+
+
+def test_what_an_editor_corrected_or_removed_stays_so_when_the_feed_is_read_again(
+    parts: Parts,
+) -> None:
+    digest_id = digest(parts, number_of_articles=3)
+    again = [
+        ArticleDraft(canonical_url=f"https://news.test/{number}", title=f"Story {number}")
+        for number in range(3)
+    ]
+    with parts.sessions.begin() as session:
+        made = session.scalars(select(Newsletter)).one()
+        feed = add_feed(session, made, "https://news.test/rss")
+        first, second, _ = session.scalars(select(Article).order_by(Article.id))
+        edit_article(session, first, {"title": "Corrected"})
+        remove_article(second, now=b.NOW)
+        session.flush()
+        for article in again:
+            add_article(session, made, article, feed_id=feed.id, now=b.NOW)
+    ran = run(parts, digest_id)
+    assert isinstance(ran, Ran)
+    titles = [article["title"] for article in ran.campaign.content["articles"]]
+    assert titles == ["Corrected", "Story 2"]
+    with parts.sessions.begin() as session:
+        made = session.scalars(select(Newsletter)).one()
+        add_article(session, made, again[1], now=b.NOW)  # by hand
+    ran = run(parts, digest_id)
+    assert isinstance(ran, Ran)
+    assert [article["title"] for article in ran.campaign.content["articles"]] == ["Story 1"]
+
+
+def test_a_story_that_is_dated_ahead_waits_for_its_time(parts: Parts) -> None:
+    digest_id = digest(parts, number_of_articles=1)
+    with parts.sessions.begin() as session:
+        made = session.scalars(select(Newsletter)).one()
+        embargoed = ArticleDraft(
+            canonical_url="https://news.test/ahead", title="Ahead",
+            published_at=b.NOW + timedelta(days=2),
+        )  # fmt: skip
+        add_article(session, made, embargoed, now=b.NOW)
+        rule = session.get_one(Digest, digest_id)
+        assert [each.title for each in preview_digest(session, rule, now=b.NOW)] == ["Story 0"]
+        later = b.NOW + timedelta(days=3)
+        assert [each.title for each in preview_digest(session, rule, now=later)] == [
+            "Ahead", "Story 0",
+        ]  # fmt: skip
+
+
+def test_a_feed_that_breaks_our_reader_stops_neither_its_digest_nor_anything_else(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest_id = digest(parts)
+    with parts.sessions.begin() as session:
+        made = session.scalars(select(Newsletter)).one()
+        feed_id = add_feed(session, made, "https://broken.test/rss").id
+        session.get_one(Digest, digest_id).next_run_at = b.NOW
+
+    def broken(url: str, *, etag: str = "", last_modified: str = "") -> Fetched:
+        raise RuntimeError("a bug of ours")
+
+    assert run_due_digests(parts.sessions, fetch=broken, now=lambda: b.NOW) == 1
+    with parts.sessions() as session:
+        assert "RuntimeError" in session.get_one(Feed, feed_id).last_error
+
+
+def test_a_digest_may_use_a_template_of_the_operators_own(sqlite_parts: Parts) -> None:
+    own = sqlite_parts.settings.home / "templates" / "mine"
+    own.mkdir(parents=True)
+    for part in ("subject.txt", "preheader.txt", "body.html", "body.txt"):
+        (own / part).write_text("x")
+    with sqlite_parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        values = {"purpose": "updates", "cron": "0 7 * * FRI", "renderer": sqlite_parts.renderer}
+        add_digest(session, made, slug="own", template="mine", now=b.NOW, **values)
+        with pytest.raises(Refusal, match="no template “other”"):
+            add_digest(session, made, slug="other", template="other", now=b.NOW, **values)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{{ 1 / 0 }}", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{{ 'a'.encode('?') }}",
+        "{{ '2026-01-01' | long_date('xx', 'UTC') }}", "{{ 'x' * 10**9 }}", "{{ 9**999999 }}",
+        "{{ articles[99].title }}", "{{ ''.__class__.__mro__ }}",
+    ],
+)  # fmt: skip
+def test_a_template_that_fails_in_any_way_pauses_the_campaign(
+    sqlite_parts: Parts, body: str
+) -> None:
+    own = sqlite_parts.settings.home / "templates" / "bad"
+    own.mkdir(parents=True)
+    for part in ("subject.txt", "preheader.txt", "body.html", "body.txt"):
+        (own / part).write_text(body if part == "body.html" else "x")
+    with sqlite_parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        campaign = create_campaign(
+            session, made, purpose="updates", subject="News", template="bad",
+            article_ids=b.articles(session, made, 1), now=b.NOW,
+        )  # fmt: skip
+        start_campaign(session, campaign, now=b.NOW)
+        campaign_id = campaign.id
+    with pytest.raises(Refusal, match=r"bad/body\.html"):
+        b.prepare_campaign(
+            sqlite_parts.sessions, campaign_id, renderer=sqlite_parts.renderer,
+            now=sqlite_parts.now, pause=lambda: None,
+        )  # fmt: skip
+    assert b.campaign_state(sqlite_parts, campaign_id) == "paused"

@@ -11,9 +11,9 @@ from mailer.domain.consent import Method
 from mailer.domain.deliveries import DeliveryState
 from mailer.domain.replies import Reply, Stage
 from mailer.domain.tokens import TokenKind
+from mailer.services.campaign_course import finish_done, reconcile, retry_failed
 from mailer.services.preferences import leave
-from mailer.services.preparing import finish_done
-from mailer.services.reports import deliveries, reconcile, retry_failed
+from mailer.services.reports import deliveries
 from mailer.services.sending import Pace
 from mailer.store.consents import Evidence
 from mailer.store.ledger import (
@@ -24,7 +24,7 @@ from mailer.store.ledger import (
     exchange,
     recover_abandoned,
 )
-from mailer.store.models import Campaign, Suppression, attempt, delivery
+from mailer.store.models import Campaign, Subscriber, Suppression, attempt, delivery
 from mailer.transports import ConnectFailed, Lost, Refused, Unknown
 from mailer.transports.memory import MemoryTransport
 from mailer.wiring import Parts
@@ -102,6 +102,35 @@ def test_who_leaves_while_the_mail_is_leased_gets_nothing_more(parts: Parts) -> 
     assert b.states(parts) == {"reader0@readers.test": "withdrawn"}
 
 
+@pytest.mark.parametrize(("scope", "reaches"), [("all", True), ("weekly", True), ("other", False)])
+def test_a_suppression_reaches_as_far_as_its_scope(parts: Parts, scope: str, reaches: bool) -> None:
+    with parts.sessions.begin() as session:
+        other = b.newsletter(session, "other")  # whose deliveries come first
+        b.readers(parts, session, other, 3)
+        campaign = b.create_campaign(
+            session, other, purpose="updates", subject="Other",
+            article_ids=b.articles(session, other, 1), now=parts.now(),
+        )  # fmt: skip
+        b.start_campaign(session, campaign, now=parts.now())
+        other_id = campaign.id
+    b.prepare_campaign(
+        parts.sessions, other_id, renderer=parts.renderer, now=parts.now, pause=lambda: None
+    )
+    weekly_id = b.sending_campaign(parts, 2)
+    with parts.sessions.begin() as session:
+        hashed = session.scalars(
+            select(Subscriber.address_hash).where(Subscriber.email == "reader0@readers.test")
+        ).one()
+        row = {"address_hash": hashed, "scope": scope, "reason": "operator", "detail": ""}
+        session.add(
+            Suppression(created_at=b.NOW, **row)
+        )  # so that the gate alone stands in its way
+    b.send_all(parts, MemoryTransport())
+    states = b.states(parts, weekly_id)
+    assert states["reader0@readers.test"] == ("suppressed" if reaches else "sent")
+    assert states["reader1@readers.test"] == "sent"
+
+
 REFUSALS = {
     "a 4xx at RCPT is tried again later": (
         Refused(Stage.RCPT, Reply(450, "4.2.1", "busy")), "queued", "sending",
@@ -168,7 +197,7 @@ def test_an_uncertain_delivery_waits_for_a_person_and_keeps_its_message_id(parts
     with parts.sessions.begin() as session:
         campaign = session.get_one(Campaign, campaign_id)
         before = deliveries(session, campaign, message_id_of=parts.renderer.message_id)
-        assert reconcile(session, campaign, presume_sent=False, now=parts.now()) == 1
+        assert reconcile(session, campaign, presume="resend", now=parts.now()) == 1
     b.send_all(parts, transport)
     assert before[0]["message_id"].encode() in transport.accepted[0][1]
     assert b.states(parts) == {"reader0@readers.test": "sent"}

@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 
 from mailer.domain.consent import Method
 from mailer.domain.suppression import SuppressionReason
+from mailer.services.adding import AddOutcome, add_reader
 from mailer.services.notices import current_notice, publish_notice, wording_of
 from mailer.services.preferences import (
     Preferences,
@@ -15,12 +16,14 @@ from mailer.services.preferences import (
     open_leave,
     open_preferences,
     save_preferences,
+    withdraw,
 )
 from mailer.services.signup import (
     ConfirmState,
     Signup,
     SignupOutcome,
     confirm,
+    expire_requests,
     open_confirmation,
     request_signup,
 )
@@ -30,6 +33,7 @@ from mailer.store.models import (
     ConsentEvidence,
     Newsletter,
     Notice,
+    Subscriber,
     Subscription,
     delivery,
 )
@@ -238,6 +242,127 @@ def test_saving_leaves_alone_what_waits_to_be_confirmed_and_leaving_all_ends_it(
         said = Evidence(Method.PREFERENCES)
         assert leave_all(session, parts.signer, token, said, now=b.NOW)
     assert _subscriptions(parts) == {"updates": "left", "partner-promotions": "left"}
+
+
+def _mails(parts: Parts) -> list[str]:
+    """Send what waits; return the confirm tokens of all mails, oldest first."""
+    transport = MemoryTransport()
+    b.send_all(parts, transport)
+    return [b.link("c", mail.decode().replace("=\r\n", "")) for _, mail in transport.accepted]
+
+
+def _sign_up(
+    parts: Parts, *purposes: str, now: datetime, notice: str | None = None, name: str = ""
+) -> None:
+    with parts.sessions.begin() as session:
+        made = session.scalar(select(Newsletter)) or b.newsletter(session)
+        request_signup(
+            session,
+            Signup(
+                newsletter=made,
+                address=b.parse_address("ada@readers.test"),
+                purposes=purposes,
+                evidence=Evidence(Method.FORM),
+                notice_sha256=notice,
+                details=ReaderDetails(name=name),
+            ),
+            renderer=parts.renderer,
+            suppression_key=parts.suppression_key,
+            now=now,
+        )
+
+
+def _press(parts: Parts, token: str, now: datetime) -> ConfirmState:
+    with parts.sessions.begin() as session:
+        page = confirm(session, parts.signer, token, PRESS, now=now)
+        assert page
+        return page.state
+
+
+def test_who_did_not_confirm_in_time_can_sign_up_again(parts: Parts) -> None:
+    now = parts.now()
+    _sign_up(parts, "updates", now=now - timedelta(days=8))
+    with parts.sessions.begin() as session:
+        assert expire_requests(session, now=now) == 1
+        assert expire_requests(session, now=now) == 0
+    assert _subscriptions(parts) == {"updates": "expired"}
+    _sign_up(parts, "updates", now=now)
+    assert _press(parts, _mails(parts)[-1], now) is ConfirmState.DONE
+    assert [state for state, _ in _events(parts)] == ["requested", "expired", "requested", "given"]
+
+
+def test_a_sign_up_again_after_a_day_renews_the_request(parts: Parts) -> None:
+    now = parts.now()
+    _sign_up(parts, "updates", now=now)
+    [first] = _mails(parts)
+    _sign_up(parts, "updates", now=now + timedelta(days=6))
+    assert _press(parts, first, now + timedelta(days=12)) is ConfirmState.DONE
+
+
+def test_a_link_confirms_what_its_mail_lists_and_nothing_that_was_asked_for_later(
+    parts: Parts,
+) -> None:
+    now = parts.now()
+    _sign_up(parts, "updates", now=now)
+    [first] = _mails(parts)
+    _sign_up(parts, "partner-promotions", now=now)
+    _press(parts, first, now)
+    assert _subscriptions(parts) == {"updates": "active", "partner-promotions": "pending"}
+    _press(parts, first, now)
+    assert _subscriptions(parts) == {"updates": "active", "partner-promotions": "pending"}
+    [second] = _mails(parts)
+    _press(parts, second, now)
+    assert _subscriptions(parts) == {"updates": "active", "partner-promotions": "active"}
+
+
+def test_another_wording_while_a_request_waits_is_a_request_of_its_own(parts: Parts) -> None:
+    now = parts.now()
+    _sign_up(parts, "updates", now=now)
+    with parts.sessions.begin() as session:
+        made = session.scalars(select(Newsletter)).one()
+        second = publish_notice(session, made, locale="en", text="Second wording.", now=now)
+    _sign_up(parts, "updates", now=now, notice=second.sha256)
+    _sign_up(parts, "updates", now=now, notice=second.sha256)
+    _press(parts, _mails(parts)[-1], now)
+    with parts.sessions() as session:
+        events = session.scalars(select(ConsentEvent).order_by(ConsentEvent.id)).all()
+        assert [event.state for event in events] == ["requested", "requested", "given"]
+        assert events[-1].notice_id == second.id
+
+
+def test_what_a_form_says_of_the_reader_is_believed_when_it_is_confirmed(parts: Parts) -> None:
+    now = parts.now()
+    _sign_up(parts, "updates", now=now, name="Some Stranger")
+    _sign_up(parts, "updates", now=now, name="Ada Lovelace")
+    with parts.sessions() as session:
+        assert session.scalars(select(Subscriber)).one().name == ""
+    _press(parts, _mails(parts)[-1], now)
+    with parts.sessions() as session:
+        assert session.scalars(select(Subscriber)).one().name == "Ada Lovelace"
+
+
+def test_who_leaves_before_confirming_gets_no_mail_about_it(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        b.sign_up(parts, session, b.newsletter(session), "ada@readers.test", now=parts.now())
+    with parts.sessions.begin() as session:
+        reader = session.scalars(select(Subscriber)).one()
+        withdraw(session, reader, Evidence(Method.CLI), now=parts.now())
+    assert b.states(parts) == {"ada@readers.test": "withdrawn"}
+
+
+def test_nothing_is_recorded_of_a_suppressed_address(parts: Parts) -> None:
+    address = b.parse_address("erased@readers.test")
+    with parts.sessions.begin() as session:
+        hashed = b.address_hash(address, parts.suppression_key)
+        suppress(session, hashed, SuppressionReason.ERASURE, now=b.NOW)
+        outcome = add_reader(
+            session, b.newsletter(session), address, purposes=["updates"],
+            details=ReaderDetails(name="Erased"), attributes={},
+            evidence=Evidence(Method.IMPORT, source="old list"), renderer=parts.renderer,
+            confirm=False, suppression_key=parts.suppression_key, now=b.NOW,
+        )  # fmt: skip
+        assert outcome is AddOutcome.SUPPRESSED
+        assert session.scalar(select(func.count()).select_from(Subscriber)) == 0
 
 
 def test_a_confirmation_carries_nothing_that_a_stranger_typed(parts: Parts) -> None:

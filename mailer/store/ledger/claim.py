@@ -19,6 +19,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    func,
     or_,
     select,
     tuple_,
@@ -28,7 +29,7 @@ from sqlalchemy import (
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.deliveries import DeliveryKind, DeliveryState
 from mailer.store.clock import DatabaseTime
-from mailer.store.models import Campaign, Newsletter, Subscriber, Variant, delivery
+from mailer.store.models import Campaign, Subscriber, Variant, delivery
 from mailer.store.rowset import Rowset
 
 _S = DeliveryState
@@ -92,26 +93,26 @@ def hand_back(connection: Connection, claimed: Sequence[Claimed]) -> None:
 
 @cache
 def _campaigns() -> Select[int, int]:
-    """Return the campaigns that are being sent, with the variant for their newsletter's locale."""
+    """Return the campaigns that are being sent and have time left, with their variants."""
+    variant = select(func.min(Variant.id)).where(Variant.campaign_id == Campaign.id)
     return (
-        select(Campaign.id, Variant.id.label("variant_id"))
-        .join(Newsletter, Newsletter.id == Campaign.newsletter_id)
-        .outerjoin(
-            Variant, and_(Variant.campaign_id == Campaign.id, Variant.key == Newsletter.locale)
+        select(Campaign.id, variant.scalar_subquery().label("variant_id"))
+        .where(
+            Campaign.state == CampaignState.SENDING.value,
+            or_(Campaign.ends_at.is_(None), Campaign.ends_at > DatabaseTime()),
         )
-        .where(Campaign.state == CampaignState.SENDING.value)
         .order_by(Campaign.lane, Campaign.id)
     )
 
 
 @cache
 def _lease(dialect: str, of_no_campaign: bool) -> Update:
+    now = DatabaseTime()
     of_source = (
-        delivery.c.campaign_id.is_(None)
+        and_(delivery.c.campaign_id.is_(None), delivery.c.expires_at > now)
         if of_no_campaign
         else delivery.c.campaign_id == bindparam("campaign", type_=BigInteger)
     )
-    now = DatabaseTime()
     picked = (
         select(delivery.c.period, delivery.c.id)
         .where(
@@ -122,7 +123,6 @@ def _lease(dialect: str, of_no_campaign: bool) -> Update:
                 delivery.c.state == _S.QUEUED.value,
                 and_(delivery.c.state == _S.LEASED.value, delivery.c.lease_until < now),
             ),
-            delivery.c.expires_at > now,
         )
         .order_by(delivery.c.next_at)
         .limit(bindparam("limit", type_=Integer))

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from mailer.domain.deliveries import CLOSABLE, DeliveryKind, DeliveryState
 from mailer.store.models import Campaign, delivery
 
 _CLOSABLE = [state.value for state in CLOSABLE]
+_BATCH = 5_000
 
 
 def close_for_purpose(
@@ -33,26 +34,56 @@ def close_for_purpose(
     )
 
 
-def close_for_reader(
+def close_confirmations(
+    session: Session, subscriber_id: int, newsletter_id: int, *, now: datetime
+) -> int:
+    """End the mails that ask this reader to confirm what is asked for no longer."""
+    return _close(
+        session,
+        DeliveryState.WITHDRAWN,
+        now,
+        delivery.c.subscriber_id == subscriber_id,
+        delivery.c.newsletter_id == newsletter_id,
+        delivery.c.kind == DeliveryKind.CONFIRMATION.value,
+    )
+
+
+def close_for_address(
     session: Session,
-    subscriber_id: int,
+    address_hash: str,
+    subscriber_id: int | None,
     state: DeliveryState,
     *,
     now: datetime,
     newsletter_id: int | None = None,
 ) -> int:
-    """End all of this reader's open deliveries (of one newsletter); return how many."""
-    conditions = [delivery.c.subscriber_id == subscriber_id]
-    if newsletter_id is not None:
-        conditions.append(delivery.c.newsletter_id == newsletter_id)
-    return _close(session, state, now, *conditions)
+    """End all open deliveries to an address (of one newsletter), tests too; return how many."""
+    conditions: list[ColumnElement[bool]] = [
+        delivery.c.campaign_id.is_(None) & (delivery.c.recipient_hash == address_hash)
+    ]
+    if subscriber_id is not None:
+        conditions.append(delivery.c.subscriber_id == subscriber_id)
+    of_newsletter = (delivery.c.newsletter_id == newsletter_id,) if newsletter_id else ()
+    return sum(_close(session, state, now, each, *of_newsletter) for each in conditions)
 
 
 def close_campaign(
-    session: Session, campaign_id: int, state: DeliveryState, *, now: datetime
+    session: Session, campaign: Campaign, state: DeliveryState, *, now: datetime
 ) -> int:
-    """End all open deliveries of a campaign, as cancelled or expired; return how many."""
-    return _close(session, state, now, delivery.c.campaign_id == campaign_id)
+    """End a batch of the campaign's open deliveries, as cancelled or expired; return how many.
+
+    A batch, so that a campaign of a million holds up nobody else who wants to write.
+    """
+    batch = (
+        select(delivery.c.period, delivery.c.id)
+        .where(
+            delivery.c.settled_at.is_(None),
+            delivery.c.campaign_id == campaign.id,
+            delivery.c.state.in_(_CLOSABLE),
+        )
+        .limit(_BATCH)
+    )
+    return _close(session, state, now, tuple_(delivery.c.period, delivery.c.id).in_(batch))
 
 
 def _close(
@@ -60,7 +91,7 @@ def _close(
 ) -> int:
     result = session.connection().execute(
         update(delivery)
-        .where(delivery.c.state.in_(_CLOSABLE), *conditions)
+        .where(delivery.c.settled_at.is_(None), delivery.c.state.in_(_CLOSABLE), *conditions)
         .values(state=state.value, settled_at=now, lease_until=None, leased_by=None)
     )
     return result.rowcount

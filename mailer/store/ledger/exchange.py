@@ -180,8 +180,9 @@ def _settle(dialect: str) -> Update:
     told = _TOLD.table(dialect)
     comes_from = or_(
         *(
-            and_(told.c.state == after.value, delivery.c.state.in_([one.value for one in before]))
-            for after, before in _SETTLES_FROM.items()
+            and_(told.c.state == after.value, delivery.c.state == before.value)
+            for after, states in _SETTLES_FROM.items()
+            for before in states
         )
     )
     again = told.c.state == _S.QUEUED.value
@@ -234,7 +235,7 @@ def _gate(dialect: str) -> Update:
 def _close_refused(dialect: str) -> Executable:
     """End what consent or suppression forbids; what only waits for its campaign goes back."""
     asked = _ASKED.table(dialect)
-    suppressed = is_suppressed(delivery.c.subscriber_id, delivery.c.newsletter_id)
+    suppressed = _suppressed()
     waits = and_(~suppressed, delivery.c.kind == DeliveryKind.CAMPAIGN.value, ~_campaign_sends())
     return (
         update(delivery)
@@ -272,14 +273,21 @@ def _may_go() -> ColumnElement[bool]:
     )
     kind = delivery.c.kind
     return and_(
-        ~is_suppressed(reader, newsletter),
+        ~_suppressed(),
         or_(
             and_(
                 kind == DeliveryKind.CAMPAIGN.value, has_consent(reader, purpose), _campaign_sends()
             ),
             and_(kind == DeliveryKind.CONFIRMATION.value, has_request(reader, newsletter)),
-            kind.in_([DeliveryKind.SERVICE.value, DeliveryKind.TEST.value]),
+            kind == DeliveryKind.SERVICE.value,
+            kind == DeliveryKind.TEST.value,
         ),
+    )
+
+
+def _suppressed() -> ColumnElement[bool]:
+    return is_suppressed(
+        delivery.c.subscriber_id, delivery.c.newsletter_id, delivery.c.recipient_hash
     )
 
 

@@ -109,6 +109,7 @@ def queue_mail(
     expires_at: datetime,
     subscriber_id: int | None = None,
     recipient: str | None = None,
+    recipient_hash: str | None = None,
     serial: int = 0,
     campaign_id: int | None = None,
 ) -> int:
@@ -130,6 +131,7 @@ def queue_mail(
             state=DeliveryState.QUEUED.value,
             provider=provider,
             recipient=recipient,
+            recipient_hash=recipient_hash,
         )
         .returning(delivery.c.id)
     )

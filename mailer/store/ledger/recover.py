@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from mailer.domain.deliveries import DeliveryKind, DeliveryState
@@ -24,6 +24,7 @@ def recover_abandoned(session: Session, *, grace: timedelta, now: Now = None) ->
     the same.
     """
     abandoned = (
+        delivery.c.settled_at.is_(None),
         delivery.c.state == _S.SENDING.value,
         delivery.c.lease_until < at(now, -grace),
     )
@@ -47,18 +48,27 @@ def recover_abandoned(session: Session, *, grace: timedelta, now: Now = None) ->
 
 
 def expire_overdue(session: Session, *, now: Now = None) -> int:
-    """End a batch of queued deliveries whose time is over; return how many."""
+    """End a batch of mails of no campaign whose time is over; return how many.
+
+    A campaign's mails end with it: only it knows how long it was paused.
+    """
+    nobody_has_it = or_(
+        delivery.c.state == _S.QUEUED.value,
+        and_(delivery.c.state == _S.LEASED.value, delivery.c.lease_until < at(now)),
+    )
     overdue = (
-        select(delivery.c.id)
+        select(delivery.c.period, delivery.c.id)
         .where(
-            delivery.c.state == _S.QUEUED.value,
+            delivery.c.settled_at.is_(None),
+            delivery.c.campaign_id.is_(None),
             delivery.c.expires_at <= at(now),
+            nobody_has_it,
         )
         .limit(_BATCH)
     )
     result = session.connection().execute(
         update(delivery)
-        .where(delivery.c.id.in_(overdue), delivery.c.state == _S.QUEUED.value)
-        .values(state=_S.EXPIRED.value, settled_at=at(now))
+        .where(tuple_(delivery.c.period, delivery.c.id).in_(overdue), nobody_has_it)
+        .values(state=_S.EXPIRED.value, settled_at=at(now), lease_until=None, leased_by=None)
     )
     return result.rowcount

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
-from mailer.domain.deliveries import OPEN, DeliveryState
-from mailer.store.models import delivery
+from mailer.domain.deliveries import DeliveryState
+from mailer.store.ledger.requeue import of_campaign
+from mailer.store.models import Campaign, delivery
 
 
-def counts(session: Session, campaign_id: int) -> dict[str, int]:
+def counts(session: Session, campaign: Campaign) -> dict[str, int]:
     """Return the number of the campaign's deliveries in every state, zeros included."""
     found = dict.fromkeys((state.value for state in DeliveryState), 0)
     rows = session.execute(
         select(delivery.c.state, func.count())
-        .where(delivery.c.campaign_id == campaign_id, delivery.c.kind == "campaign")
+        .where(of_campaign(campaign))
         .group_by(delivery.c.state)
     )
     found.update(dict(rows.all()))
     return found
 
 
-def has_open(session: Session, campaign_id: int) -> bool:
+def has_open(session: Session, campaign: Campaign) -> bool:
     """Say whether a delivery of the campaign still has something to be done by itself."""
-    statement = select(
-        exists().where(
-            delivery.c.campaign_id == campaign_id,
-            delivery.c.state.in_([state.value for state in OPEN]),
-        )
-    )
+    statement = select(exists().where(*_open(campaign)))
     return bool(session.scalar(statement))
+
+
+def count_open(session: Session, campaign: Campaign) -> int:
+    """Return how many of the campaign's deliveries still have something to be done."""
+    return session.scalar(select(func.count()).where(*_open(campaign))) or 0
+
+
+def _open(campaign: Campaign) -> tuple[ColumnElement[bool], ...]:
+    return (delivery.c.settled_at.is_(None), delivery.c.campaign_id == campaign.id)

@@ -47,6 +47,10 @@ class Article(Base):
     language: Mapped[str]
     published_at: Mapped[datetime | None]
     added_at: Mapped[datetime]
+    edited_fields: Mapped[list[Any]] = mapped_column(server_default="[]")
+    """What an editor has changed: the next reading of the feed leaves it alone."""
+    removed_at: Mapped[datetime | None]
+    """Since when the story is gone; its row stays, or the next reading would bring it back."""
 
 
 class Digest(Base):
@@ -66,6 +70,7 @@ class Digest(Base):
     min_articles: Mapped[int]
     paused: Mapped[bool]
     next_run_at: Mapped[datetime]
+    busy_until: Mapped[datetime | None]  # somebody reads its feeds, or it is left alone
     last_run_at: Mapped[datetime | None]
     last_outcome: Mapped[str]  # one sentence: what the last run did
 
@@ -112,6 +117,7 @@ class Campaign(Base):
     send_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
+    ends_at: Mapped[datetime | None]  # what is not sent by then is of no use; set at the start
     finished_at: Mapped[datetime | None]
     period: Mapped[int]  # year * 100 + month of planning: the partition of all its deliveries
     upper_subscriber_id: Mapped[int] = mapped_column(

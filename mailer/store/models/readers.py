@@ -143,6 +143,13 @@ class Subscription(Base):
             postgresql_where=text("state = 'active'"),
             sqlite_where=text("state = 'active'"),
         ),
+        Index("ix_subscription_newsletter", "newsletter_id", "subscriber_id"),
+        Index(
+            "ix_subscription_pending",
+            "since",
+            postgresql_where=text("state = 'pending'"),
+            sqlite_where=text("state = 'pending'"),
+        ),
     )
 
     subscriber_id: Mapped[int] = mapped_column(
@@ -151,10 +158,14 @@ class Subscription(Base):
     purpose_id: Mapped[int] = mapped_column(
         BigId, ForeignKey("purpose.id", ondelete="CASCADE"), primary_key=True
     )
-    newsletter_id: Mapped[newsletter_key]
+    newsletter_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("newsletter.id", ondelete="CASCADE")
+    )
     state: Mapped[str]
     since: Mapped[datetime]
-    request: Mapped[int]  # how often it was asked for: a confirm link serves one request
+    request: Mapped[int]  # the number of the sign-up that asked: its link confirms this, none older
+    details: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    """What whoever asked said of the reader; believed when the request is confirmed."""
 
     purpose: Mapped[Purpose] = relationship()
 

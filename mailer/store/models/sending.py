@@ -58,6 +58,7 @@ delivery = Table(
     Column("state", Text, nullable=False),
     Column("provider", Text, nullable=False),
     Column("recipient", Text),  # of a test, which has no subscriber
+    Column("recipient_hash", Text),  # and its address's keyed hash, for suppression
     Column("leased_by", Text),
     Column("last_reply", Text),  # addresses masked
     Column("relay_queue_id", Text),  # the relay's own id from its 250

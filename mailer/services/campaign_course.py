@@ -1,0 +1,221 @@
+"""A campaign's course: the orders that an operator, the clock or a relay gives it.
+
+`move` is the only function that changes a campaign's state.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.orm import Session
+
+from mailer.domain.campaigns import CampaignState, may_follow
+from mailer.domain.deliveries import DeliveryKind, DeliveryState, Lane
+from mailer.domain.errors import Refusal
+from mailer.domain.retry import lifetime
+from mailer.store.engine import Sessions
+from mailer.store.ledger import (
+    close_campaign,
+    count_open,
+    has_open,
+    presume_sent,
+    requeue,
+)
+from mailer.store.ledger.plan import period_of
+from mailer.store.models import Campaign, Newsletter, Subscriber
+
+_S = CampaignState
+_ANOTHER_DAY = timedelta(days=1)
+_ENDS_OF_LATE = timedelta(days=7)
+"""How long after a campaign's end its last rows are looked for."""
+
+
+class CannotCampaign(Refusal):
+    """The campaign cannot be made, or cannot do what was asked; the message says why."""
+
+
+def move(session: Session, campaign: Campaign, after: CampaignState) -> None:
+    """Take the step if the table allows it and nobody else has taken one since; else refuse."""
+    before = CampaignState(campaign.state)
+    moved = (
+        may_follow(before, after)
+        and session.execute(
+            update(Campaign)
+            .where(Campaign.id == campaign.id, Campaign.state == before.value)
+            .values(state=after.value)
+            .returning(Campaign.id)
+        ).first()
+    )
+    if not moved:
+        session.refresh(campaign, ["state"])
+        raise CannotCampaign(
+            f"Campaign {campaign.id} is {campaign.state} and cannot become {after.value}: "
+            f"see `mailer campaign show {campaign.id}`."
+        )
+    session.refresh(campaign, ["state"])
+
+
+def start_campaign(session: Session, campaign: Campaign, *, now: datetime) -> None:
+    """Freeze the audience and let the workers begin; a second order changes nothing."""
+    if campaign.state in (_S.PREPARING, _S.SENDING):
+        return
+    if campaign.expires_at is not None and campaign.expires_at <= now:
+        raise CannotCampaign(
+            f"Campaign {campaign.id} was not to be sent after {campaign.expires_at:%Y-%m-%d %H:%M} "
+            "UTC: make a new one."
+        )
+    _refuse_without_address(campaign.newsletter)
+    move(session, campaign, _S.PREPARING)
+    campaign.upper_subscriber_id = session.scalar(select(func.max(Subscriber.id))) or 0
+    campaign.cursor_subscriber_id = 0
+    campaign.started_at = now
+    campaign.ends_at = _end(campaign, now)
+    campaign.period = period_of(now)
+
+
+def schedule_campaign(session: Session, campaign: Campaign, at: datetime, *, now: datetime) -> None:
+    """Let the campaign start by itself at the time given."""
+    if at <= now:
+        raise CannotCampaign("That time has passed: give one that lies ahead, or send it now.")
+    _refuse_without_address(campaign.newsletter)
+    move(session, campaign, _S.SCHEDULED)
+    campaign.send_at = at
+
+
+def start_scheduled(sessions: Sessions, *, now: datetime) -> int:
+    """Start every campaign whose time has come; return how many.
+
+    Each in a transaction of its own: one that cannot start is paused, says why, and stops no
+    other.
+    """
+    started = 0
+    while True:
+        with sessions.begin() as session:
+            campaign = session.scalar(
+                select(Campaign)
+                .where(Campaign.state == _S.SCHEDULED.value, Campaign.send_at <= now)
+                .order_by(Campaign.lane, Campaign.id)
+                .limit(1)
+                .with_for_update(skip_locked=True)
+            )
+            if campaign is None:
+                return started
+            if campaign.expires_at is not None and campaign.expires_at <= now:
+                move(session, campaign, _S.EXPIRED)
+                continue
+            try:
+                start_campaign(session, campaign, now=now)
+                started += 1
+            except Refusal as refusal:
+                pause_campaign(session, campaign, reason=str(refusal))
+
+
+def pause_campaign(session: Session, campaign: Campaign, *, reason: str = "by hand") -> None:
+    """Let nothing more of the campaign pass the gate."""
+    before = campaign.state
+    move(session, campaign, _S.PAUSED)
+    campaign.resume_state = before
+    campaign.paused_reason = reason
+
+
+def resume_campaign(session: Session, campaign: Campaign, *, now: datetime) -> None:
+    """Go on where the pause began; the time that it took is not held against the mails."""
+    if campaign.state != _S.PAUSED:
+        raise CannotCampaign(f"Campaign {campaign.id} is {campaign.state}, not paused.")
+    if campaign.ends_at is not None:
+        campaign.ends_at = _end(campaign, now)
+    move(session, campaign, CampaignState(campaign.resume_state or _S.SENDING.value))
+    campaign.paused_reason = ""
+
+
+def cancel_campaign(session: Session, campaign: Campaign, *, now: datetime) -> int:
+    """End the campaign; return how many mails are not sent because of it.
+
+    No gate opens for it from this commit on. The rows of a large campaign are closed bit by bit
+    afterwards (`close_ended`).
+    """
+    left = count_open(session, campaign)
+    move(session, campaign, _S.CANCELLED)
+    campaign.finished_at = now
+    session.flush()
+    close_campaign(session, campaign, DeliveryState.CANCELLED, now=now)
+    return left
+
+
+def retry_failed(session: Session, campaign: Campaign, *, now: datetime) -> int:
+    """Put the campaign's failed deliveries back into the queue; return how many."""
+    return _again(session, campaign, DeliveryState.FAILED, now)
+
+
+def reconcile(session: Session, campaign: Campaign, *, presume: str, now: datetime) -> int:
+    """Settle what nobody can know, by a person's decision (`sent`, `resend`); return how many."""
+    if presume == "resend":
+        return _again(session, campaign, DeliveryState.UNCERTAIN, now)
+    return presume_sent(session, campaign, now=now)
+
+
+def finish_done(session: Session, *, now: datetime) -> int:
+    """End every campaign that has nothing left to do, or no time left; return how many.
+
+    "Done" is a query, not a counter that can go wrong.
+    """
+    ended = 0
+    for campaign in session.scalars(
+        select(Campaign).where(Campaign.state == _S.SENDING.value).with_for_update(skip_locked=True)
+    ).all():
+        late = campaign.ends_at is not None and campaign.ends_at <= now
+        if has_open(session, campaign):
+            if not late:
+                continue
+            close_campaign(session, campaign, DeliveryState.EXPIRED, now=now)
+        move(session, campaign, _S.EXPIRED if late else _S.FINISHED)
+        campaign.finished_at = now
+        ended += 1
+    return ended
+
+
+def close_ended(session: Session, *, now: datetime) -> int:
+    """Close a batch of rows that ended campaigns have left open; return how many."""
+    for state, closed_as in (
+        (_S.CANCELLED, DeliveryState.CANCELLED),
+        (_S.EXPIRED, DeliveryState.EXPIRED),
+    ):
+        lately: ColumnElement[bool] = Campaign.finished_at > now - _ENDS_OF_LATE
+        ended = select(Campaign).where(Campaign.state == state.value, lately)
+        for campaign in session.scalars(ended).all():
+            closed = close_campaign(session, campaign, closed_as, now=now)
+            if closed:
+                return closed
+    return 0
+
+
+def _again(session: Session, campaign: Campaign, state: DeliveryState, now: datetime) -> int:
+    """Give deliveries another day; consent is asked again at the gate, and the fence rises."""
+    session.refresh(campaign, ["state"], with_for_update=True)
+    if campaign.state not in (_S.SENDING, _S.PAUSED, _S.FINISHED):
+        raise CannotCampaign(
+            f"Campaign {campaign.id} is {campaign.state}, so that nothing of it is sent any more: "
+            "make a new one."
+        )
+    number = requeue(session, campaign, state, now=now)
+    if number and campaign.state == _S.FINISHED:
+        move(session, campaign, _S.SENDING)
+        campaign.finished_at = None
+    if number and campaign.ends_at is not None:
+        campaign.ends_at = max(campaign.ends_at, now + _ANOTHER_DAY)
+    return number
+
+
+def _end(campaign: Campaign, now: datetime) -> datetime:
+    """Return until when the campaign is worth sending."""
+    ends_at = now + lifetime(DeliveryKind.CAMPAIGN, Lane(campaign.lane))
+    return min(ends_at, campaign.expires_at) if campaign.expires_at is not None else ends_at
+
+
+def _refuse_without_address(newsletter: Newsletter) -> None:
+    if not newsletter.postal_address:
+        raise CannotCampaign(
+            f"Newsletter {newsletter.slug} has no postal address, which every mail must bear: "
+            f"`mailer newsletter edit {newsletter.slug} --postal-address …`."
+        )

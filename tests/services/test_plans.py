@@ -1,0 +1,142 @@
+"""Query plans: what is asked all the time must not walk over what is done, or what must wait.
+
+150,000 deliveries stand beside a campaign of three, most of them finished, some waiting in a
+campaign that is not being sent; no statement of the daily work may scan them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import building as b
+import pytest
+from sqlalchemy import Connection, event, text
+from sqlalchemy.orm import Session
+
+from mailer.domain.deliveries import DeliveryState
+from mailer.services.campaign_course import retry_failed
+from mailer.services.reports import deliveries
+from mailer.services.signup import _confirmations_since
+from mailer.store.ledger import (
+    GateRequest,
+    Settlement,
+    claim,
+    close_campaign,
+    close_for_address,
+    close_for_purpose,
+    counts,
+    exchange,
+    expire_overdue,
+    hand_back,
+    has_open,
+    recover_abandoned,
+)
+from mailer.store.models import Campaign
+from mailer.wiring import Parts
+
+DONE = 150_000
+COLUMNS = (
+    "period, campaign_id, subscriber_id, newsletter_id, next_at, created_at, expires_at, "
+    "settled_at, lane, kind, state, provider"
+)
+SERIES = {
+    "sqlite": f"(WITH RECURSIVE g(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM g WHERE n < {DONE}) "
+    "SELECT n FROM g)",
+    "postgresql": f"generate_series(1, {DONE}) n",
+}
+
+
+@pytest.fixture
+def campaign(parts: Parts) -> int:
+    campaign_id = b.sending_campaign(parts, 3)
+    dialect = parts.engine.dialect.name
+    past = "'2026-01-01 00:00:00.000'"
+    with parts.sessions.begin() as session:
+        session.execute(
+            text(
+                f"INSERT INTO delivery ({COLUMNS}) SELECT 202601 + n % 10, 1000 + n % 200, n, 1, "
+                f"{past}, {past}, {past}, CASE WHEN n % 10 > 0 THEN {past} END, 2, 'campaign', "
+                f"CASE WHEN n % 10 > 0 THEN 'sent' ELSE 'queued' END, 'x' FROM {SERIES[dialect]}"
+            )
+        )
+    with parts.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ANALYZE"))
+    return campaign_id
+
+
+@contextmanager
+def explained(parts: Parts) -> Iterator[list[str]]:
+    """Collect the plans of all statements over deliveries, one line a step."""
+    found: list[str] = []
+    sqlite = parts.engine.dialect.name == "sqlite"
+
+    def explain(connection: Connection, _: Any, statement: str, parameters: Any, *__: Any) -> None:
+        if "delivery" in statement:
+            cursor = connection.connection.cursor()
+            command = "EXPLAIN QUERY PLAN" if sqlite else "EXPLAIN"
+            cursor.execute(f"{command} {statement}", parameters)
+            found.extend(str(row[3] if sqlite else row[0]) for row in cursor.fetchall())
+
+    event.listen(parts.engine, "before_cursor_execute", explain)
+    try:
+        yield found
+    finally:
+        event.remove(parts.engine, "before_cursor_execute", explain)
+
+
+WORK: dict[str, Callable[[Session, Campaign], object]] = {
+    "claim": lambda session, _: claim(
+        session.connection(), worker="w", limit=200, lease=timedelta(minutes=1)
+    ),
+    "exchange": lambda session, campaign: exchange(
+        session.connection(),
+        [Settlement(1, campaign.period, 0, DeliveryState.FAILED, "r", "rcpt", "no")],
+        [GateRequest(2, campaign.period, 0)],
+        lease=timedelta(minutes=1),
+    ),
+    "hand back": lambda session, _: hand_back(
+        session.connection(),
+        claim(session.connection(), worker="w", limit=200, lease=timedelta(minutes=1)),
+    ),
+    "recover": lambda session, _: recover_abandoned(session, grace=timedelta(minutes=15)),
+    "expire": lambda session, _: expire_overdue(session),
+    "has open": has_open,
+    "counts": counts,
+    "close campaign": lambda session, campaign: close_campaign(
+        session, campaign, DeliveryState.CANCELLED, now=b.NOW
+    ),
+    "withdraw": lambda session, _: close_for_purpose(session, 1, [1], now=b.NOW),
+    "suppress": lambda session, _: close_for_address(
+        session, "hash", 1, DeliveryState.SUPPRESSED, now=b.NOW
+    ),
+    "confirmations of today": lambda session, _: _confirmations_since(session, 1, 1, b.NOW),
+    "retry": lambda session, campaign: retry_failed(session, campaign, now=b.NOW),
+    "deliveries": lambda session, campaign: deliveries(session, campaign, message_id_of=str),
+}
+
+
+def test_no_statement_of_the_daily_work_walks_over_what_is_done(
+    parts: Parts, campaign: int
+) -> None:
+    scans = re.compile(
+        r"SCAN delivery(?! USING)|Seq Scan on delivery|subscription USING .*\(newsletter_id=\?\)"
+    )
+    for name, work in WORK.items():
+        with parts.sessions() as session, explained(parts) as plans:
+            work(session, session.get_one(Campaign, campaign))
+            session.rollback()
+        assert plans, name
+        assert [step for step in plans if scans.search(step)] == [], name
+
+
+def test_a_claim_reads_the_index_over_open_deliveries(parts: Parts, campaign: int) -> None:
+    with parts.sessions() as session, explained(parts) as plans:
+        claim(session.connection(), worker="w", limit=2, lease=timedelta(minutes=1))
+        session.rollback()
+    index = {"sqlite": "ix_delivery_open_due", "postgresql": "campaign_id_next_at_idx"}
+    assert any(index[parts.engine.dialect.name] in step for step in plans), "\n".join(plans)
+    assert campaign

@@ -7,9 +7,11 @@ The only reader of the environment. `FIELDS` is the one table of what may be set
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -87,6 +89,8 @@ KEY_NAMES = (
 """Keys also come from a file (`…_FILE`), or from `MAILER_HOME/keys/`, where `init` puts them."""
 
 _MIN_KEY_LENGTH = 32
+_HOST = re.compile(r"[A-Za-z0-9.:-]{1,253}")
+_PATH = re.compile(r"[A-Za-z0-9._~/-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,9 @@ def load(environment: Mapping[str, str] | None = None, directory: Path | None = 
 def _build(given: Mapping[str, str], home: Path) -> Settings:
     bind_host, bind_port = _bind(given.get("MAILER_BIND") or "127.0.0.1:8000")
     database = given.get("MAILER_DATABASE_URL") or f"sqlite:///{home / 'mailer.db'}"
-    shown_host = "127.0.0.1" if bind_host in ("0.0.0.0", "::") else bind_host
+    shown_host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind_host, bind_host)
+    if ":" in shown_host:
+        shown_host = f"[{shown_host}]"
     public = given.get("MAILER_PUBLIC_URL") or f"http://{shown_host}:{bind_port}"
     return Settings(
         home=home,
@@ -160,7 +166,7 @@ def _build(given: Mapping[str, str], home: Path) -> Settings:
         bind_port=bind_port,
         public_url=_public_url(public),
         witness_dir=Path(given.get("MAILER_WITNESS_DIR") or home / "witness"),
-        trusted_proxies=_list(given.get("MAILER_TRUSTED_PROXIES")),
+        trusted_proxies=_proxies(given.get("MAILER_TRUSTED_PROXIES")),
         fetch_allow=frozenset(_list(given.get("MAILER_FETCH_ALLOW"))),
         keys=_keys(given, home / "keys"),
     )
@@ -200,6 +206,7 @@ def _database_url(name: str, text: str) -> str:
     """Return the URL with the driver that we use; the password is never shown in errors."""
     scheme, separator, rest = text.partition("://")
     if separator and scheme in ("postgresql", "postgres", "postgresql+psycopg"):
+        _refuse_broken_url(name, text, "postgresql://user:password@host:5432/database")
         return f"postgresql+psycopg://{rest}"
     if separator and scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
         return text
@@ -213,23 +220,48 @@ def _redis_url(text: str | None) -> str | None:
         return None
     if not text.startswith(("redis://", "rediss://", "redis+socket://", "unix://")):
         raise BadSetting("MAILER_REDIS_URL must start with redis://, rediss:// or redis+socket://.")
+    _refuse_broken_url("MAILER_REDIS_URL", text, "redis://:password@host:6379/0")
     return text
+
+
+def _refuse_broken_url(name: str, text: str, example: str) -> None:
+    """Raise BadSetting for a host or port that are none; the text may hold a password."""
+    try:
+        urlsplit(text).port  # noqa: B018 (reading it refuses what is no port)
+    except ValueError as error:
+        raise BadSetting(f"{name} cannot be read ({error}): write it like {example}.") from None
 
 
 def _public_url(text: str) -> str:
     try:
         parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and parts.hostname and not parts.query
-        usable = usable and text.isascii() and text.isprintable() and " " not in text
-        usable = usable and parts.port != 0  # reading it refuses what is no port
+        usable = (
+            parts.scheme in ("http", "https")
+            and _HOST.fullmatch(parts.hostname or "")
+            and parts.port != 0  # reading it refuses what is no port
+            and _PATH.fullmatch(parts.path)
+            and not (parts.query or parts.fragment or parts.username)
+        )
     except ValueError:
         usable = False
     if not usable:
         raise BadSetting(
-            f"MAILER_PUBLIC_URL is “{text}”: write the address that readers reach, "
+            f"MAILER_PUBLIC_URL is “{text[:120]}”: write the address that readers reach, "
             "such as https://news.example.org (a name outside ASCII in its xn-- form)."
         )
     return text.rstrip("/")
+
+
+def _proxies(text: str | None) -> tuple[str, ...]:
+    proxies = _list(text)
+    for proxy in proxies:
+        try:
+            ip_address(proxy)
+        except ValueError:
+            raise BadSetting(
+                f"MAILER_TRUSTED_PROXIES names “{proxy[:60]}”: write IP addresses, with commas."
+            ) from None
+    return proxies
 
 
 def _list(text: str | None) -> tuple[str, ...]:
@@ -243,7 +275,8 @@ def _keys(given: Mapping[str, str], keys_dir: Path) -> dict[str, str]:
         if not value and (keys_dir / name.lower()).is_file():
             value = _key_from_file(str(keys_dir / name.lower()), name)
         if value:
-            if any(len(part) < _MIN_KEY_LENGTH for part in _list(value)):
+            parts = _list(value)
+            if not parts or any(len(part) < _MIN_KEY_LENGTH for part in parts):
                 raise BadSetting(
                     f"{name} is too short: use at least {_MIN_KEY_LENGTH} characters, "
                     "or let `mailer init` make one."
@@ -259,3 +292,5 @@ def _key_from_file(path: str | None, name: str) -> str:
         return Path(path).read_text("utf-8").strip()
     except OSError as error:
         raise BadSetting(f"{name}: cannot read {path} ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise BadSetting(f"{name}: {path} is no text, so that it holds no key of ours.") from None

@@ -27,6 +27,7 @@ from mailer.services.sending import Pace, Sender
 from mailer.settings import KEY_NAMES, BadSetting, Settings, load
 from mailer.store.engine import Sessions, open_engine, open_sessions
 from mailer.store.migrate import create, refuse_wrong_version
+from mailer.store.relays import point_default_at
 from mailer.transports import ConnectFailed, Connection
 from mailer.transports.capture import Mailbox, capture_address
 from mailer.transports.smtp import SmtpTransport
@@ -65,6 +66,8 @@ class Parts:
     def sender(self, worker: str) -> Sender:
         """Build the sender of a worker process; it is not started."""
         transport, connections = self._transport()
+        with self.sessions.begin() as session:
+            point_default_at(session, transport.name)
         return Sender(
             self.engine,
             self.sessions,

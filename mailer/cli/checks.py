@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mailer.domain.errors import Refusal
+from mailer.domain.relays import Security, parse_relay_url
 from mailer.domain.urls import is_loopback
 from mailer.settings import KEY_NAMES, Settings, load
 
@@ -49,9 +50,9 @@ def _home(settings: Settings) -> Finding:
         return Finding("home", False, f"{home} does not exist: run `mailer init`.")
     if not os.access(home, os.W_OK | os.X_OK):
         return Finding("home", False, f"{home} cannot be written: give it to this user.")
-    if _mode(home) & 0o022:
-        return Finding("home", False, f"others may write in {home}: run `chmod 700 {home}`.")
-    return Finding("home", True, f"{home} is ours alone to write")
+    if _mode(home) & 0o077:
+        return Finding("home", False, f"others may look into {home}: run `chmod 700 {home}`.")
+    return Finding("home", True, f"{home} is ours alone")
 
 
 def _keys(settings: Settings) -> Finding:
@@ -106,11 +107,13 @@ def _redis(settings: Settings) -> Finding:
 def _relay(settings: Settings) -> Finding:
     if settings.smtp_url is None:
         return _inbox(settings)
-    parts = urlsplit(settings.smtp_url)
-    host = parts.hostname or ""
     try:
-        port = parts.port or (465 if parts.scheme == "smtps" else 25)
-        if parts.scheme == "smtps":
+        config = parse_relay_url(settings.smtp_url)
+    except Refusal as refusal:
+        return Finding("relay", False, str(refusal))
+    host, port = config.host, config.port
+    try:
+        if config.security is Security.IMPLICIT:
             context = ssl.create_default_context()
             with smtplib.SMTP_SSL(host, port, timeout=_TIMEOUT_SECONDS, context=context) as relay:
                 relay.noop()

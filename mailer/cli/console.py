@@ -87,7 +87,8 @@ def shown(value: object) -> str:
         case datetime():
             return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         case Mapping():
-            return ", ".join(f"{key} {shown(part)}" for key, part in value.items() if part != 0)
+            parts = ((shown(key), part) for key, part in value.items() if part != 0)
+            return ", ".join(f"{key} {shown(part)}" for key, part in parts)
         case list() | tuple():
             return "; ".join(shown(part) for part in value)
         case _:
@@ -108,7 +109,11 @@ def ask(question: str, *, yes: bool) -> None:
 def read_text(path: Path) -> str:
     """Return a text file that the user named (`-`: standard input); refuses what is not text."""
     try:
-        raw = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        if str(path) == "-":
+            raw = sys.stdin.buffer.read(_MAX_TEXT_BYTES + 1)
+        else:
+            with path.open("rb") as file:
+                raw = file.read(_MAX_TEXT_BYTES + 1)
         if len(raw) > _MAX_TEXT_BYTES:
             raise CannotRead(f"{path} is larger than 5 MB: give a smaller file.")
         return raw.decode("utf-8-sig")

@@ -9,11 +9,14 @@ import typer
 
 from mailer.cli.console import AsJson, Yes, answer, ask, example
 from mailer.domain.errors import Refusal
-from mailer.settings import load
+from mailer.embedded.supervisor import supervisor_of
+from mailer.services.alive import alive_workers
+from mailer.settings import Settings, load
 from mailer.store.backup import CannotCopy, back_up, integrity_problems, restore, sqlite_file
-from mailer.store.engine import open_engine
+from mailer.store.engine import open_engine, reading
 from mailer.store.migrate import refuse_wrong_version
 from mailer.store.migrate import upgrade as upgrade_tables
+from mailer.wiring import open_parts
 
 app = typer.Typer()
 
@@ -67,12 +70,14 @@ def put_back(
     database = sqlite_file(settings.database_url, _POSTGRESQL_RESTORE)
     if not file.is_file():
         raise CannotCopy(f"There is no file {file}: check the path.")
+    _refuse_while_running(settings)
     ask(f"Everything that happened since {file} was written is lost.", yes=yes)
-    restore(file, database)
+    before = restore(file, database)
+    kept = f" What was there is kept as {before}." if before else ""
     answer(
         as_json,
-        {"file": str(file), "database": str(database)},
-        f"{database} is as it was in {file}. Next: `mailer db check`.",
+        {"file": str(file), "database": str(database), "before": before},
+        f"{database} is as it was in {file}.{kept} Next: `mailer db check`.",
     )
 
 
@@ -93,3 +98,21 @@ def check(as_json: AsJson = False) -> None:
             f"The database is damaged ({problems[0]}): restore a backup with `mailer db restore`."
         )
     answer(as_json, {"database": engine.dialect.name, "problems": []}, "The database is whole.")
+
+
+def _refuse_while_running(settings: Settings) -> None:
+    """Raise CannotCopy where somebody still writes to the database that is to be replaced."""
+    for folder in (settings.home, settings.home / "worker"):
+        process = supervisor_of(folder)
+        if process:
+            raise CannotCopy(
+                f"`mailer` runs on {settings.home} (process {process}): stop it first."
+            )
+    try:
+        parts = open_parts(settings)
+        with reading(parts.sessions) as session:
+            alive = alive_workers(session, now=parts.now())
+    except Refusal:
+        return  # damaged, or of another version: nobody works with it
+    if alive:
+        raise CannotCopy(f"The worker {alive[0].name} is alive: stop it first.")

@@ -57,8 +57,8 @@ def add(
     purpose: Annotated[str, typer.Option(help="Which consent it is for.")],
     cron: Annotated[str, typer.Option(help="When: minute hour day month weekday.")],
     timezone: Annotated[str | None, typer.Option(help="Else the newsletter's.")] = None,
-    max_articles: Annotated[int, typer.Option(min=1, max=100, help="At most so many.")] = 12,
-    min_articles: Annotated[int, typer.Option(min=1, max=100, help="Fewer: skipped.")] = 1,
+    max_articles: Annotated[int, typer.Option(min=1, max=50, help="At most so many.")] = 12,
+    min_articles: Annotated[int, typer.Option(min=1, max=50, help="Fewer: skipped.")] = 1,
     template: Annotated[str, typer.Option(help="The mail's template.")] = "digest",
     as_json: AsJson = False,
 ) -> None:

@@ -5,6 +5,7 @@ Status 0: done. 1: could not be done. 2: wrong usage. 130: stopped by Ctrl-C.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -57,7 +58,11 @@ def build(noun: str | None = None) -> typer.Typer:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process."""
+    os.umask(0o077)  # what we write holds readers' addresses
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for word in given:
+        if not word.isascii() and word != word.encode("utf-8", "replace").decode():
+            _fail(f"“{word.encode('utf-8', 'replace').decode()}” is not UTF-8: write it as UTF-8.")
     noun = next((word for word in given if not word.startswith("-")), "")
     try:
         build(noun)(args=given, prog_name="mailer")
@@ -82,11 +87,17 @@ def _nothing() -> None:
 
 def _database_sentence(error: Exception) -> str | None:
     """Return one sentence for a database that failed underneath us; None for anything else."""
-    from sqlalchemy.exc import OperationalError
+    from sqlalchemy.exc import DatabaseError, OperationalError
 
-    if not isinstance(error, OperationalError):
+    from mailer.store.engine import is_damage
+
+    if not isinstance(error, DatabaseError):
         return None
     reason = str(error.orig).strip().splitlines()[0]
+    if is_damage(reason):
+        return f"The database is damaged ({reason}): restore a backup with `mailer db restore`."
+    if not isinstance(error, OperationalError):
+        return None  # a constraint, say: a bug of ours
     return f"The database failed ({reason}): run `mailer doctor` to see what is wrong."
 
 

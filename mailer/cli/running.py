@@ -59,10 +59,11 @@ def worker(
         raise typer.BadParameter(f"--queue is “{queue}”: choose send, work or all.")
     parts = open_installation()
     if until_idle:
-        from mailer.cli.watching import refuse_failing_relay
+        from mailer.cli.watching import refuse_failing_relay, say_what_is_uncertain
         from workers.due import work_until_idle
 
         work_until_idle(parts, say)
+        say_what_is_uncertain(parts)
         refuse_failing_relay(parts)
         return
     from mailer.cli.together import refuse_without_doorbell, run_both_workers

@@ -59,7 +59,7 @@ def status(as_json: AsJson = False) -> None:
     """Show how things stand, in numbers.
 
     Readers, open deliveries per lane, newsletters, campaigns in progress, digests, workers,
-    relays that fail.
+    relays that fail, deliveries that nobody knows the fate of.
     """
     from mailer.services.overview import overview
     from mailer.store.engine import reading
@@ -81,6 +81,7 @@ def status(as_json: AsJson = False) -> None:
         ("digests", ("newsletter", "digest", "next_run_at", "last_outcome")),
         ("workers", ("name", "queue", "seen_at")),
         ("failing_relays", ("relay", "reason", "left_alone_until")),
+        ("uncertain", ("campaign_id", "deliveries", "advice")),
     )
     for name, columns in parts_shown:
         typer.echo(f"{name.replace('_', ' ')}: {len(fields[name]) or 'none'}")

@@ -70,7 +70,7 @@ def add(
 ) -> None:
     """Record consent that was given elsewhere: active at once, no mail, the source is kept."""
     address = parse_address(email)
-    details = ReaderDetails(one_line(name, "name"), locale_code(locale), _timezone(timezone))
+    details = ReaderDetails(one_line(name, "name", 100), locale_code(locale), _timezone(timezone))
     attributes = _attributes(attribute or [])
     parts = open_installation()
     with parts.sessions.begin() as session:
@@ -82,7 +82,7 @@ def add(
             purposes=[find_purpose(session, newsletter, slug).slug for slug in purpose],
             details=details,
             attributes=attributes,
-            evidence=Evidence(Method.CLI, source=source),
+            evidence=Evidence(Method.CLI, source=one_line(source, "source", 1_000)),
             renderer=parts.renderer,
             confirm=confirm,
             suppression_key=parts.suppression_key,
@@ -157,7 +157,7 @@ def edit(
         found = require_reader(session, email, parts.suppression_key)
         reader = lock_reader(session, found.id) or found
         if name is not None:
-            reader.name = one_line(name, "name")
+            reader.name = one_line(name, "name", 100)
         if locale is not None:
             reader.locale = locale_code(locale)
         if timezone is not None:
@@ -275,7 +275,10 @@ def _attributes(given: list[str]) -> dict[str, str]:
         if not item.partition("=")[0].strip() or "=" not in item:
             raise typer.BadParameter(f"“{item}” is not KEY=VALUE.")
     pairs = (item.partition("=") for item in given)
-    return {key.strip(): value.strip() for key, _, value in pairs}
+    return {
+        one_line(key, "attribute", 60): one_line(value, "attribute", 1_000)
+        for key, _, value in pairs
+    }
 
 
 def _timezone(name: str) -> str:

@@ -10,7 +10,7 @@ from mailer.domain.campaigns import CampaignState
 from mailer.domain.errors import Refusal
 from mailer.services.alive import alive_workers
 from mailer.services.lookup import find_campaign
-from mailer.services.overview import failing_relays, overview
+from mailer.services.overview import failing_relays, overview, uncertain_deliveries
 from mailer.services.reports import report
 from mailer.store.engine import reading
 
@@ -50,6 +50,17 @@ def say_if_nobody_works(parts: Parts) -> None:
         )
 
 
+def say_what_is_uncertain(parts: Parts) -> None:
+    """Name the campaigns with deliveries that nobody knows the fate of."""
+    with reading(parts.sessions) as session:
+        found = uncertain_deliveries(session)
+    for row in found:
+        say(
+            f"Campaign {row['campaign_id']}: whether {row['deliveries']} mails arrived is "
+            f"uncertain, for the connection died after the last dot: {row['advice']}."
+        )
+
+
 def follow(parts: Parts, campaign_id: int) -> dict[str, Any]:
     """Show the campaign's progress until it ends or pauses; return its report."""
     told = ""
@@ -65,6 +76,7 @@ def follow(parts: Parts, campaign_id: int) -> dict[str, Any]:
             total = sum(now["counts"].values())
             advance(total - still_open, total)
             if now["state"] in _ENDS:
+                say_what_is_uncertain(parts)
                 return now
             time.sleep(_POLL_SECONDS)
 

@@ -19,12 +19,12 @@ def parse_when(text: str, timezone: str, *, now: datetime) -> datetime:
     """
     try:
         named = datetime.fromisoformat(text.strip())
-    except ValueError:
+        at = (named if named.tzinfo else named.replace(tzinfo=zone(timezone))).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise BadTime(
             f"“{text}” is not a time: write it like 2026-12-24T07:00 (in {timezone}) "
             "or 2026-12-24T07:00+01:00."
         ) from None
-    at = named if named.tzinfo else named.replace(tzinfo=zone(timezone))
     if at <= now:
         raise BadTime(f"“{text}” is over already: give a time that lies ahead.")
-    return at.astimezone(UTC)
+    return at

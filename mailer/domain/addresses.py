@@ -46,8 +46,8 @@ class EmailAddress:
 def parse_address(text: str) -> EmailAddress:
     """Return the address in `text`; raises BadAddress with one sentence for people."""
     stripped = text.strip()
-    if any(character in stripped for character in "\r\n\0"):
-        raise BadAddress("An e-mail address cannot contain line breaks: write it on one line.")
+    if any(character in stripped for character in "\r\n\0\ufffd"):
+        raise BadAddress("An e-mail address is one line of readable characters.")
     try:
         parsed = email_validator.validate_email(
             stripped, check_deliverability=False, allow_smtputf8=True

@@ -14,6 +14,12 @@ class BadSchedule(Refusal):
     """The cron expression or the time zone cannot be understood."""
 
 
+_FIVE_FIELDS = (
+    "“{cron}” is not a cron expression of days that exist: write five fields, such as "
+    "“0 7 * * FRI” for Fridays at 07:00."
+)
+
+
 def zone(name: str) -> ZoneInfo:
     """Return the IANA time zone; raises BadSchedule with one sentence."""
     try:
@@ -31,6 +37,8 @@ def next_run(cron: str, timezone: str, after: datetime) -> datetime:
     the hour that comes twice, cronsim names the first of the two, which may have passed.
     """
     local = after.astimezone(zone(timezone))
+    if len(cron.split()) != 5:
+        raise BadSchedule(_FIVE_FIELDS.format(cron=cron[:80]))
     try:
         return next(
             moment
@@ -38,9 +46,6 @@ def next_run(cron: str, timezone: str, after: datetime) -> datetime:
             if moment > after
         )
     except CronSimError:
-        raise BadSchedule(
-            f"“{cron}” is not a cron expression: write five fields, such as "
-            "“0 7 * * FRI” for Fridays at 07:00."
-        ) from None
+        raise BadSchedule(_FIVE_FIELDS.format(cron=cron[:80])) from None
     except StopIteration:
         raise BadSchedule(f"“{cron}” never comes: choose a date that exists.") from None

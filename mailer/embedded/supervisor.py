@@ -20,6 +20,7 @@ from typing import IO
 from mailer.domain.errors import Refusal
 from mailer.embedded.leash import leashed
 
+_LOCK = "up.lock"
 _LOOK_EVERY = 0.1
 _READY_WITHIN = 30.0
 _YOUNG = 10.0  # a child that ends before this age has not really started
@@ -28,6 +29,19 @@ _MOST_FALSE_STARTS = 3
 
 class CannotSupervise(Refusal):
     """A child does not start, or another supervisor has this home."""
+
+
+def supervisor_of(home: Path) -> str | None:
+    """Return the process that supervises this home, or None where there is none."""
+    try:
+        with (home / _LOCK).open("r+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return lock.read().strip() or "unknown"
+    except OSError:
+        pass
+    return None
 
 
 @dataclass(frozen=True)
@@ -110,7 +124,7 @@ class Supervisor:
 
     def _take_home(self) -> None:
         self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (self._home / "up.lock").open("a+")
+        lock = (self._home / _LOCK).open("a+")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -36,24 +36,25 @@ class NoArticle(Refusal):
     """The page holds no article that can be read."""
 
 
-def extract_article(body: bytes, *, url: str | None) -> ArticleDraft:
-    """Read the article of a page; `url` is where it came from, None for a saved file.
+def extract_article(body: bytes, *, url: str | None, shown: str = "") -> ArticleDraft:
+    """Read the article of a page; `url` is where it came from, None where nobody knows.
+
+    `shown` is what errors call it, such as a file's name.
 
     Raises NoArticle with one sentence.
     """
+    shown = shown or url or "The page"
     try:
-        return _extracted(body, url)
+        return _extracted(body, url, shown)
     except NoArticle:
         raise
     except Exception as error:  # parsers fail on hostile bytes in ways of their own
         raise NoArticle(
-            f"{url or 'The file'} cannot be read ({type(error).__name__}): "
-            "give the address of an article."
+            f"{shown} cannot be read ({type(error).__name__}): give the address of an article."
         ) from error
 
 
-def _extracted(body: bytes, url: str | None) -> ArticleDraft:
-    shown = url or "The file"
+def _extracted(body: bytes, url: str | None, shown: str) -> ArticleDraft:
     if len(body) > _LARGEST:
         raise NoArticle(f"{shown} is larger than {_LARGEST // 1_000_000} MB: no article is.")
     page = _parsed(body, shown)

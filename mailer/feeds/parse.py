@@ -89,8 +89,8 @@ def _collect(title: str, language: str, entries: Any, read: Any) -> ParsedFeed:
         except BadUrl as refusal:
             skipped.append(f"entry {number}: {refusal}")
             continue
-        except Exception as error:  # one broken entry does not take the others with it
-            skipped.append(f"entry {number}: it cannot be read ({type(error).__name__})")
+        except Exception:  # one broken entry does not take the others with it
+            skipped.append(f"entry {number}: something in it cannot be read")
             continue
         if not draft.title:
             skipped.append(f"entry {number}: it has no title")
@@ -262,6 +262,6 @@ def _json_author(item: Mapping[str, Any]) -> str:
 def _iso(text: str) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

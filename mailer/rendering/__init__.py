@@ -8,7 +8,7 @@ read from the same compiled form.
 from mailer.rendering.compile import compile_message
 from mailer.rendering.environment import MessageTemplate, TemplateRefused, load_template
 from mailer.rendering.headers import HeaderRefused, StaticHeaders
-from mailer.rendering.html import sanitise_operator_html
+from mailer.rendering.html import plain_text, sanitise_operator_html
 from mailer.rendering.message import CompiledMessage
 from mailer.rendering.personalise import ReaderValues
 
@@ -21,5 +21,6 @@ __all__ = [
     "TemplateRefused",
     "compile_message",
     "load_template",
+    "plain_text",
     "sanitise_operator_html",
 ]

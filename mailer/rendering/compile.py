@@ -28,6 +28,8 @@ def compile_message(
     slots = Slots(nonce)
     names = {**context, **slots.context(), "safe_html": _safe_html, "plain_text": plain_text}
     subject = " ".join(template.render("subject.txt", names).split())
+    if not subject:
+        raise TemplateRefused(f"Template {template.name}/subject.txt writes no subject: mend it.")
     names["preheader"] = " ".join(template.render("preheader.txt", names).split())
     source = template.render("body.html", names)
     try:

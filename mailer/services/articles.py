@@ -124,7 +124,8 @@ def read_page(location: str, *, fetch: Fetch, url: str | None = None) -> Article
         fetched = fetch(location)
         assert isinstance(fetched, Fetched), "nothing was said of an earlier version"
         return extract_article(fetched.body, url=fetched.final_url)
-    return extract_article(_file(Path(location)), url=canonical(url) if url else None)
+    body = _file(Path(location))
+    return extract_article(body, url=canonical(url) if url else None, shown=location)
 
 
 def add_article(
@@ -279,9 +280,11 @@ def _location(text: str) -> str:
 
 def _file(path: Path) -> bytes:
     try:
-        if path.stat().st_size > _LARGEST_FILE:
+        with path.open("rb") as file:
+            body = file.read(_LARGEST_FILE + 1)
+        if len(body) > _LARGEST_FILE:
             raise BadValue(f"{path} is larger than {_LARGEST_FILE // 1_000_000} MB.")
-        return path.read_bytes()
+        return body
     except OSError as error:
         raise BadValue(f"{path} cannot be read ({error.strerror}): check its name.") from None
 

@@ -14,6 +14,7 @@ from mailer.domain.addresses import EmailAddress, address_hash, receiving_provid
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.deliveries import DeliveryKind, Lane
 from mailer.domain.retry import lifetime
+from mailer.rendering import plain_text, sanitise_operator_html
 from mailer.services.campaign_course import CannotCampaign
 from mailer.services.lookup import NotFound, find_purpose
 from mailer.services.newsletters import one_line
@@ -44,9 +45,11 @@ def create_campaign(
     """Make a draft; its content is copied now, and later changes of articles do not reach it."""
     if not article_ids and not (html and html.strip()):
         raise CannotCampaign("A campaign needs content: give --article ID or --html FILE.")
-    subject = one_line(subject, "subject")
-    if len(subject) > _LONGEST_SUBJECT:
-        raise CannotCampaign(f"A subject has at most {_LONGEST_SUBJECT} characters: shorten it.")
+    if html and not (plain_text(html) or "<img" in sanitise_operator_html(html)):
+        raise CannotCampaign(
+            "Of that HTML nothing is left that a mail may hold: no text, no image."
+        )
+    subject = one_line(subject, "subject", _LONGEST_SUBJECT)
     if not subject:
         raise CannotCampaign("A campaign needs a subject: give --subject.")
     content: dict[str, Any] = {"articles": _frozen(session, newsletter, article_ids)}

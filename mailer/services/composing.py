@@ -112,7 +112,7 @@ class Composer:
         return ReaderValues(
             email=claimed.email,
             # Whoever filled in the form may be a stranger: nothing of theirs goes into this mail.
-            name="" if confirms else claimed.name,
+            name="" if confirms or not claimed.name.isprintable() else claimed.name,
             unsubscribe_url=self._links.unsubscribe(newsletter, reader, campaign),
             preferences_url=self._links.preferences(newsletter, reader, campaign),
             confirm_url=self._links.confirm(newsletter, reader, claimed.serial) if confirms else "",

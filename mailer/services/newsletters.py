@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parseaddr
+from unicodedata import category
 
 from babel import Locale, UnknownLocaleError
 from sqlalchemy import select
@@ -140,11 +141,14 @@ def add_purpose(
     return purpose
 
 
-def one_line(value: str, field: str) -> str:
+def one_line(value: str, field: str, limit: int = 300) -> str:
     """Return the value trimmed; raises BadValue where it could begin a header of its own."""
-    if any(ord(character) < 32 or character in "\u0085\u2028\u2029" for character in value.strip()):
+    trimmed = value.strip()
+    if any(category(character) in ("Cc", "Cs", "Zl", "Zp") for character in trimmed):
         raise BadValue(f"The {field} must be one line without control characters.")
-    return value.strip()
+    if len(trimmed) > limit:
+        raise BadValue(f"The {field} has more than {limit} characters: shorten it.")
+    return trimmed
 
 
 def _assign(newsletter: Newsletter, values: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ from mailer.domain.campaigns import CampaignState
 from mailer.domain.consent import SubscriptionState
 from mailer.domain.deliveries import Lane
 from mailer.services.alive import alive_workers
-from mailer.store.ledger import counts
+from mailer.store.ledger import counts, uncertain
 from mailer.store.models import (
     Campaign,
     Digest,
@@ -34,7 +34,8 @@ _IN_PROGRESS = [
 def overview(session: Session, *, now: datetime) -> dict[str, Any]:
     """Return newsletters, readers, open deliveries per lane, campaigns, digests, workers, relays.
 
-    Of the relays only those that fail: what they say, and until when they are left alone.
+    Of the relays only those that fail: what they say, and until when they are left alone. Of the
+    deliveries also those of which nobody knows whether the relay took them.
     """
     return {
         "newsletters": _newsletters(session),
@@ -47,7 +48,21 @@ def overview(session: Session, *, now: datetime) -> dict[str, Any]:
             for worker in alive_workers(session, now=now)
         ],
         "failing_relays": failing_relays(session),
+        "uncertain": uncertain_deliveries(session),
     }
+
+
+def uncertain_deliveries(session: Session) -> list[dict[str, Any]]:
+    """Return the campaigns with deliveries that nobody knows the fate of, and what to do."""
+    return [
+        {
+            "campaign_id": campaign_id,
+            "deliveries": number,
+            "advice": f"mailer campaign deliveries {campaign_id} --state uncertain; then "
+            f"mailer campaign reconcile {campaign_id} --presume sent|resend",
+        }
+        for campaign_id, number in uncertain(session)
+    ]
 
 
 def failing_relays(session: Session) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import select
@@ -47,6 +47,8 @@ class Preferences:
     locale: str
     purposes: tuple[PurposeChoice, ...]
     notice: Notice | None
+    wording_unknown: bool = False
+    """Nothing was saved: what was asked for would need the wording that is shown now."""
 
 
 def open_leave(session: Session, signer: TokenSigner, text: str) -> LeavePage | None:
@@ -101,25 +103,31 @@ def save_preferences(
     *,
     wanted: frozenset[str],
     notice_sha256: str | None,
-    name: str,
-    locale: str,
+    name: str | None,
+    locale: str | None,
     evidence: Evidence,
     now: datetime,
 ) -> Preferences | None:
     """Give and withdraw what the boxes say; whoever holds the link holds the mailbox.
 
-    Only what the wording on the page offered can be given. A request that still waits for its
-    confirmation is no ticked box, and an unticked one leaves it alone.
+    Only what the wording on the page offered can be given; under a wording that nobody knows,
+    nothing is (an absent one is taken for the current one, and recorded as assumed). A request
+    that still waits for its confirmation is no ticked box, and an unticked one leaves it alone.
     """
     token = signer.read(text, TokenKind.PREFERENCES)
     newsletter = session.get(Newsletter, token.newsletter_id) if token else None
     reader = lock_reader(session, token.subscriber_id) if token else None
     if newsletter is None or reader is None:
         return None
-    shown = _shown(session, newsletter, notice_sha256, locale)
+    shown = _shown(session, newsletter, notice_sha256, locale or reader.locale)
     offered = {purpose["slug"] for purpose in shown.notice.purposes} if shown else set()
-    reader.name, reader.locale = name, locale
     active = _active_ids(session, reader.id, newsletter.id)
+    gained = wanted - {each.slug for each in newsletter.purposes if each.id in active}
+    if shown is None and gained:
+        page = open_preferences(session, signer, text)
+        return replace(page, wording_unknown=True) if page else None
+    reader.name = reader.name if name is None else name
+    reader.locale = reader.locale if locale is None else locale
     for purpose in newsletter.purposes:
         if purpose.slug in wanted & offered:
             record(session, reader, purpose, ConsentState.GIVEN, evidence, now=now, shown=shown)
@@ -179,9 +187,9 @@ def _shown(
     session: Session, newsletter: Newsletter, sha256: str | None, locale: str
 ) -> ShownNotice | None:
     """Return the wording that stood on the page; the current one, as assumed, if it is not said."""
-    said = notice_by_hash(session, newsletter, sha256) if sha256 else None
-    if said is not None:
-        return ShownNotice(said)
+    if sha256 is not None:
+        said = notice_by_hash(session, newsletter, sha256)
+        return ShownNotice(said) if said else None
     current = current_notice(session, newsletter, locale or newsletter.locale)
     return ShownNotice(current, assumed=True) if current else None
 

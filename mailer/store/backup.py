@@ -45,25 +45,55 @@ def back_up(database: Path, target: Path) -> None:
     except FileExistsError:
         raise CannotCopy(f"{target} exists already: choose another name.") from None
     except (OSError, sqlite3.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise CannotCopy(f"Cannot write {target} ({reason}): choose another place.") from None
+        if isinstance(error, OSError):
+            advice = f"Cannot write {target} ({error.strerror}): choose another place."
+        else:
+            advice = f"Cannot copy {database} to {target} ({error}): run `mailer db check`."
+        raise CannotCopy(advice) from None
     finally:
         part.unlink(missing_ok=True)
 
 
-def restore(source: Path, database: Path) -> None:
-    """Put a backup in the database's place, in one transaction of SQLite; refuses a broken one."""
+def restore(source: Path, database: Path) -> Path | None:
+    """Put a backup in the database's place; return where the one that was there is now.
+
+    The backup is copied beside it first and takes its name when it is whole; what was there is
+    kept, for it may be the better one. Refuses a broken backup.
+    """
     problems = integrity_problems(source)
     if problems:
         raise CannotCopy(f"{source} is not a whole backup ({problems[0]}): take another one.")
+    part = database.with_name(f".{database.name}.{os.getpid()}.part")
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(source)) as copy, closing(sqlite3.connect(database)) as live:
-            copy.backup(live)
+        part.touch(0o600, exist_ok=False)
+        with closing(sqlite3.connect(source)) as copy, closing(sqlite3.connect(part)) as fresh:
+            copy.backup(fresh)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        before = _put_aside(database)
+        part.rename(database)
     except (OSError, sqlite3.Error) as error:
         raise CannotCopy(
             f"Cannot put {source} in place ({error}): stop everything that uses {database}."
         ) from None
+    finally:
+        part.unlink(missing_ok=True)
+    return before
+
+
+def _put_aside(database: Path) -> Path | None:
+    """Move the database out of the way, with what belongs to it; return its new name."""
+    if not database.exists():
+        return None
+    number = 1
+    while (aside := database.with_name(f"{database.name}.before-restore-{number}")).exists():
+        number += 1
+    for suffix in ("-wal", "-shm", ""):
+        belongs = database.with_name(database.name + suffix)
+        if belongs.exists():
+            belongs.rename(aside.with_name(aside.name + suffix))
+    return aside
 
 
 def integrity_problems(database: Path) -> list[str]:

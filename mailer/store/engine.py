@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -79,21 +79,37 @@ def reading(sessions: Sessions) -> Iterator[Session]:
         yield session
 
 
-def refuse_unreachable(engine: Engine) -> None:
-    """Raise NoDatabase with one sentence where the database does not answer."""
+def refuse_unreachable(engine: Engine, *, make: bool = False) -> None:
+    """Raise NoDatabase with one sentence where the database does not answer.
+
+    `make`: an SQLite file that is not there is made; otherwise looking leaves nothing behind.
+    """
+    file = engine.url.database if engine.dialect.name == "sqlite" else None
     try:
-        if engine.url.database and engine.dialect.name == "sqlite":
-            Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+        if file and make:
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+        elif file and not Path(file).exists():
+            raise NoDatabase(f"There is no database {file}: run `mailer init` first.")
         with engine.connect():
             pass
-    except OperationalError as error:
+    except DatabaseError as error:
         reason = str(error.orig).strip().splitlines()[0]
+        if is_damage(reason):
+            raise NoDatabase(
+                f"The database {file} is damaged ({reason}): restore a backup with "
+                "`mailer db restore`."
+            ) from None
         raise NoDatabase(
             f"The database {engine.url.render_as_string(hide_password=True)} cannot be reached "
             f"({reason}): start it, or mend MAILER_DATABASE_URL."
         ) from None
     except OSError as error:
         raise NoDatabase(
-            f"The folder of the database {engine.url.database} cannot be made "
-            f"({error.strerror}): choose another MAILER_HOME."
+            f"The folder of the database {file} cannot be made ({error.strerror}): "
+            "choose another MAILER_HOME."
         ) from None
+
+
+def is_damage(reason: str) -> bool:
+    """Say whether SQLite's words mean that its file is broken."""
+    return any(words in reason for words in ("not a database", "malformed", "disk image"))

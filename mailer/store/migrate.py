@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Engine, inspect
 
 from mailer.domain.errors import Refusal
 from mailer.store.engine import open_engine, refuse_unreachable
@@ -24,7 +24,7 @@ def upgrade(url: str) -> None:
     """Create or upgrade all tables in one transaction; does nothing where all is up to date."""
     engine = open_engine(url)
     try:
-        refuse_unreachable(engine)
+        refuse_unreachable(engine, make=True)
         _refuse_newer(engine)
         config = _config()
         with engine.begin() as connection:
@@ -41,7 +41,7 @@ def create(url: str) -> None:
     """
     engine = open_engine(url)
     try:
-        refuse_unreachable(engine)
+        refuse_unreachable(engine, make=True)
         if _current(engine) is not None:
             refuse_wrong_version(engine)
             return
@@ -65,6 +65,11 @@ def refuse_wrong_version(engine: Engine) -> None:
 
 def _refuse_newer(engine: Engine) -> None:
     current = _current(engine)
+    if current is None and inspect(engine).get_table_names():
+        raise WrongDatabaseVersion(
+            "The database holds tables without saying of which version: choose an empty database, "
+            "or restore a backup."
+        )
     known = {script.revision for script in _scripts().walk_revisions()}
     if current is not None and current not in known:
         raise WrongDatabaseVersion(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from mailer.domain.replies import masked
@@ -28,6 +28,14 @@ def default_relay(session: Session) -> int:
         session, Relay, {"name": DEFAULT_RELAY, "url": "", "kind": "queueing", "paused": False}
     )
     return session.scalars(found).one()
+
+
+def point_default_at(session: Session, endpoint: str) -> None:
+    """Note where the relay from the settings is; another one does not inherit its troubles."""
+    relay = session.get_one(Relay, default_relay(session), with_for_update=True)
+    if relay.url != endpoint:
+        relay.url = endpoint
+        session.execute(delete(RelayState).where(RelayState.relay_id == relay.id))
 
 
 def backed_off_until(session: Session, relay_id: int, *, now: Now = None) -> datetime | None:

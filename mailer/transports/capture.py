@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import time
@@ -105,23 +106,29 @@ class CaptureListener:
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
         self._server: asyncio.Server | None = None
+        self._address = ""
 
     async def start(self) -> None:
-        """Begin to listen on the running loop."""
+        """Begin to listen on the running loop; the inbox is then this listener's."""
         self._server = await asyncio.get_running_loop().create_server(
             self._protocol(), host="127.0.0.1", port=0
         )
         host, port = self._server.sockets[0].getsockname()[:2]
+        self._address = f"{host}:{port}"
         self._mailbox.folder.mkdir(parents=True, exist_ok=True)
         temporary = self._mailbox.folder / f".{_ADDRESS_FILE}"
-        temporary.write_text(f"{host}:{port}", "utf-8")
+        temporary.write_text(self._address, "utf-8")
         temporary.rename(self._mailbox.folder / _ADDRESS_FILE)
 
     async def stop(self) -> None:
-        """Stop listening."""
-        if self._server is not None:
-            (self._mailbox.folder / _ADDRESS_FILE).unlink(missing_ok=True)
-            self._server.close()
+        """Stop listening; another that has taken the inbox over keeps it."""
+        if self._server is None:
+            return
+        said = self._mailbox.folder / _ADDRESS_FILE
+        with contextlib.suppress(OSError):
+            if said.read_text("utf-8") == self._address:
+                said.unlink()
+        self._server.close()
 
     def _protocol(self) -> Callable[[], SMTP]:
         handler = _Handler(self._mailbox)

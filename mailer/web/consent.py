@@ -19,7 +19,7 @@ from mailer.services.preferences import (
 )
 from mailer.services.signup import ConfirmPage, confirm, open_confirmation
 from mailer.web.pages import message, not_our_link, page
-from mailer.web.requests import evidence, read_form, text, texts
+from mailer.web.requests import evidence, locale_of, read_form, text, texts
 from mailer.web.running import in_transaction, while_reading
 from mailer.wiring import Parts
 
@@ -120,8 +120,8 @@ async def press_save(request: Request) -> Response:
                 _token(request),
                 wanted=frozenset(texts(form, "purpose")),
                 notice_sha256=text(form, "notice", 64) or None,
-                name=text(form, "name", 100),
-                locale=text(form, "locale", 35),
+                name=text(form, "name", 100) if "name" in form else None,
+                locale=locale_of(form) if "locale" in form else None,
                 evidence=said,
                 now=parts.now(),
             )
@@ -152,4 +152,8 @@ def _preferences_page(found: Preferences | None, *, saved: bool) -> Response:
     if found is None:
         return not_our_link()
     locale = found.notice.locale if found.notice else found.newsletter.locale
-    return page("preferences.html", token=True, locale=locale, page=found, saved=saved)
+    status = 422 if found.wording_unknown else 200
+    return page(
+        "preferences.html", status=status, token=True, locale=locale, page=found,
+        saved=saved and not found.wording_unknown,
+    )  # fmt: skip

@@ -11,7 +11,9 @@ from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from mailer.domain.consent import Method
+from mailer.domain.errors import Refusal
 from mailer.domain.urls import is_loopback
+from mailer.services.newsletters import locale_code
 from mailer.settings import Settings
 from mailer.store.consents import Evidence
 
@@ -44,9 +46,23 @@ def text(form: FormData, name: str, limit: int = 300) -> str:
     return text_of(value, limit) if isinstance(value, str) else ""
 
 
+def raw_text(form: FormData, name: str) -> str:
+    """Return one field as it came."""
+    value = form.get(name)
+    return value if isinstance(value, str) else ""
+
+
 def text_of(value: str, limit: int) -> str:
     """Return what a stranger sent as printable text on one line, no longer than `limit`."""
     return " ".join("".join(c for c in value if c.isprintable() or c == " ").split())[:limit]
+
+
+def locale_of(form: FormData) -> str:
+    """Return the field `locale` if it is one, else nothing."""
+    try:
+        return locale_code(text(form, "locale", 35))
+    except Refusal:
+        return ""
 
 
 def texts(form: FormData, name: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from mailer.services.signup import Signup, SignupOutcome, request_signup
 from mailer.store.models import Newsletter
 from mailer.store.readers import ReaderDetails
 from mailer.web.pages import message, page
-from mailer.web.requests import evidence, read_form, text, texts
+from mailer.web.requests import evidence, locale_of, raw_text, read_form, text, texts
 from mailer.web.running import in_transaction, ringing, while_reading
 from mailer.wiring import Parts
 
@@ -50,12 +50,12 @@ async def submit(request: Request) -> Response:
         "email": text(form, "email"),
         "name": text(form, "name", 100),
         "purposes": texts(form, "purpose"),
-        "locale": text(form, "locale", 35),
+        "locale": locale_of(form),
     }
     if text(form, HONEYPOT):
         return _received(values["locale"])
     try:
-        address = parse_address(values["email"])
+        address = parse_address(raw_text(form, "email"))
     except BadAddress:
         return await while_reading(
             request,

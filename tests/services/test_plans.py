@@ -54,7 +54,9 @@ SERIES = {
 def campaign(parts: Parts) -> int:
     campaign_id = b.sending_campaign(parts, 3)
     dialect = parts.engine.dialect.name
-    past = "'2026-01-01 00:00:00.000'"
+    past = {"sqlite": "'2026-01-01 00:00:00.000'", "postgresql": "timestamptz '2026-01-01'"}[
+        dialect
+    ]
     with parts.sessions.begin() as session:
         session.execute(
             text(

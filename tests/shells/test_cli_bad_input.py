@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import socket
 import sqlite3
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from mailer.cli.ports import PortInUse, refuse_taken_port
+from mailer.services.alive import say_alive
 from mailer.store import migrate
+from mailer.wiring import open_parts
 
 LATER_MIGRATION = f"""
 from alembic import op
@@ -83,9 +86,148 @@ def test_an_older_database_is_left_alone_until_the_operator_upgrades_it(
 
 
 def test_an_empty_database_names_init(weekly, home):
+    for file in home.glob("mailer.db*"):
+        file.unlink()
+    (home / "mailer.db").touch()
+    refused(weekly("status"), "The database is empty: run `mailer init` first.")
+
+
+def test_a_database_that_is_not_there_is_not_made_by_looking(weekly, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAILER_DATABASE_URL", f"sqlite:///{tmp_path}/nowhere/x.db")
+    refused(
+        weekly("status"), f"There is no database {tmp_path}/nowhere/x.db: run `mailer init` first."
+    )
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_tables_of_no_version_are_left_alone(weekly, home):
     with closing(sqlite3.connect(home / "mailer.db")) as connection, connection:
         connection.execute("DELETE FROM alembic_version")
-    refused(weekly("status"), "The database is empty: run `mailer init` first.")
+    sentence = (
+        "The database holds tables without saying of which version: choose an empty database, "
+        "or restore a backup."
+    )
+    for line in (["status"], ["init"], ["db", "upgrade"]):
+        refused(weekly(*line), sentence)
+
+
+def test_a_damaged_database_is_told_and_healed_by_a_backup(weekly, home, tmp_path):
+    backup = tmp_path / "good.db"
+    assert weekly("db", "backup", str(backup)).status == 0
+    with closing(sqlite3.connect(home / "mailer.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    (home / "mailer.db").write_bytes(b"no database at all" * 500)
+    for line in (["status"], ["db", "check"], ["db", "upgrade"], ["init"]):
+        ended = weekly(*line)
+        assert ended.status == 1
+        assert "is damaged" in ended.err
+        assert "Traceback" not in ended.err
+    ended = weekly("db", "restore", str(backup), "--yes", "--json")
+    assert ended.status == 0, ended.err
+    assert ended.document["before"].endswith("mailer.db.before-restore-1")
+    assert weekly("subscriber", "show", "amina@readers.test").status == 0
+
+
+def test_a_restore_waits_until_nobody_works(weekly, home, tmp_path):
+    backup = tmp_path / "good.db"
+    assert weekly("db", "backup", str(backup)).status == 0
+    parts = open_parts()
+    with parts.sessions.begin() as session:
+        say_alive(session, "send@here", "send", now=parts.now())
+    parts.engine.dispose()
+    refused(
+        weekly("db", "restore", str(backup), "--yes"),
+        "The worker send@here is alive: stop it first.",
+    )
+    (home / "up.lock").write_text("4711")
+    with (home / "up.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refused(
+            weekly("db", "restore", str(backup), "--yes"),
+            f"`mailer` runs on {home} (process 4711): stop it first.",
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAILER_DATABASE_URL", "postgresql://h:port/x"),
+        ("MAILER_DATABASE_URL", "postgresql://[::1"),
+        ("MAILER_REDIS_URL", "redis://[::1"),
+        ("MAILER_SMTP_URL", "smtp://[::1"),
+        ("MAILER_PUBLIC_URL", "http://[::1"),
+        ("MAILER_PUBLIC_URL", "http://x:99999"),
+        ("MAILER_PUBLIC_URL", 'http://x"><script>'),
+        ("MAILER_PUBLIC_URL", "http://ünï.example"),
+        ("MAILER_TRUSTED_PROXIES", "garbage"),
+        ("MAILER_BIND", "127.0.0.1:²"),
+        ("MAILER_SECRET_KEY", ","),
+    ],
+)
+@pytest.mark.parametrize("verb", ["status", "doctor"])
+def test_a_setting_that_cannot_be_read_is_named_by_every_verb(
+    weekly, monkeypatch, name, value, verb
+):
+    monkeypatch.setenv(name, value)
+    ended = weekly(verb)
+    assert ended.status == 1
+    assert "Traceback" not in ended.err
+    told = ended.out + ended.err
+    assert name in told or "relay" in told
+
+
+def test_a_key_file_that_is_no_text_is_named(weekly, monkeypatch, tmp_path):
+    (tmp_path / "key").write_bytes(b"\xff\xfe" * 40)
+    monkeypatch.setenv("MAILER_LOG_KEY_FILE", str(tmp_path / "key"))
+    ended = weekly("status")
+    assert ended.status == 1
+    assert "MAILER_LOG_KEY" in ended.err
+
+
+def test_bytes_that_are_no_utf8_are_stored_nowhere(weekly):
+    ended = weekly("purpose", "add", "weekly", "p9", "--label", "x\udcffy")
+    assert ended.status == 1
+    assert "is not UTF-8" in ended.err
+    assert [row["purpose"] for row in weekly("purpose", "list", "weekly", "--json").document] == [
+        "updates"
+    ]
+
+
+@pytest.mark.parametrize("number", ["99999999999999999999999", "²", "0x1"])
+@pytest.mark.parametrize("noun", ["newsletter", "campaign", "article", "subscriber"])
+def test_an_id_that_is_none_is_not_found(weekly, noun, number):
+    ended = weekly(noun, "show", number)
+    assert ended.status == 1
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_a_file_without_end_is_not_read_to_its_end(weekly):
+    for line in (
+        ["notice", "publish", "weekly", "--text-file", "/dev/zero"],
+        ["article", "add", "weekly", "/dev/zero"],
+    ):
+        ended = weekly(*line)
+        assert ended.status == 1
+        assert "larger than 5 MB" in ended.err
+
+
+@pytest.mark.parametrize("html", ["<script>x</script>", "<style>p {}</style>", "<p> </p>"])
+def test_html_of_which_nothing_is_left_makes_no_campaign(weekly, tmp_path, html):
+    (tmp_path / "body.html").write_text(html)
+    refused(
+        weekly(
+            "campaign", "create", "weekly", "--purpose", "updates", "--subject", "x",
+            "--html", str(tmp_path / "body.html"),
+        ),
+        "Of that HTML nothing is left that a mail may hold: no text, no image.",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["a\x1b[31mred", "two\nlines", "x" * 101])
+def test_a_name_that_no_header_can_hold_is_refused(weekly, name):
+    ended = weekly("subscriber", "edit", "amina@readers.test", "--name", name)
+    assert ended.status == 1
+    assert "name" in ended.err
 
 
 def test_a_broken_database_is_one_line(weekly, home):
@@ -188,8 +330,7 @@ def test_a_page_without_an_article_adds_nothing(weekly, tmp_path):
     ended = weekly("article", "add", "weekly", str(page), "--url", "https://example.org/a")
     assert ended.status == 1
     assert ended.err.splitlines()[-1] == (
-        "mailer: https://example.org/a holds no article: give the address of one story, "
-        "not of a front page."
+        f"mailer: {page} holds no article: give the address of one story, not of a front page."
     )
     assert weekly("article", "list", "weekly", "--json").document == []
 

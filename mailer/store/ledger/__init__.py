@@ -21,7 +21,7 @@ from mailer.store.ledger.close import (
 from mailer.store.ledger.exchange import Gated, GateRequest, Settlement, exchange
 from mailer.store.ledger.plan import Planned, plan_chunk, queue_mail
 from mailer.store.ledger.recover import expire_overdue, recover_abandoned
-from mailer.store.ledger.report import count_open, counts, has_open
+from mailer.store.ledger.report import count_open, counts, has_open, uncertain
 from mailer.store.ledger.requeue import presume_sent, requeue
 
 __all__ = [
@@ -46,4 +46,5 @@ __all__ = [
     "queue_mail",
     "recover_abandoned",
     "requeue",
+    "uncertain",
 ]

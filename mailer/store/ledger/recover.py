@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import and_, or_, select, tuple_, update
+from sqlalchemy import and_, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from mailer.domain.deliveries import DeliveryKind, DeliveryState
-from mailer.store.clock import Now, at
-from mailer.store.models import delivery
+from mailer.store.clock import Instant, Now, at
+from mailer.store.models import attempt, delivery
+from mailer.store.once import insert_into
 
 _S = DeliveryState
 _BATCH = 5_000
+_DIED = "the worker died after the gate: nobody knows whether the relay took it"
 
 
 def recover_abandoned(session: Session, *, grace: timedelta, now: Now = None) -> int:
@@ -34,15 +36,19 @@ def recover_abandoned(session: Session, *, grace: timedelta, now: Now = None) ->
         .where(*abandoned, delivery.c.kind == DeliveryKind.CONFIRMATION.value)
         .values(state=_S.QUEUED.value, next_at=at(now), lease_until=None, leased_by=None)
     )
+    moment = at(now)
+    noted = select(
+        delivery.c.period, delivery.c.id, delivery.c.fence,
+        literal(moment, Instant) if isinstance(moment, datetime) else moment,
+        literal(""), literal(_S.UNCERTAIN.value), literal("gate"), literal(_DIED),
+    ).where(*abandoned)  # fmt: skip
+    names = ["period", "delivery_id", "fence", "at", "relay", "outcome", "stage", "reply"]
+    note = insert_into(session, attempt).from_select(names, noted).on_conflict_do_nothing()
+    connection.execute(note)
     result = connection.execute(
         update(delivery)
         .where(*abandoned)
-        .values(
-            state=_S.UNCERTAIN.value,
-            settled_at=at(now),
-            leased_by=None,
-            last_reply="the worker died after the gate: nobody knows whether the relay took it",
-        )
+        .values(state=_S.UNCERTAIN.value, settled_at=at(now), leased_by=None, last_reply=_DIED)
     )
     return result.rowcount
 

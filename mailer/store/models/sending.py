@@ -81,6 +81,12 @@ attempt = Table(
     Column("outcome", Text, nullable=False),  # the state that the attempt led to
     Column("stage", Text, nullable=False),
     Column("reply", Text, nullable=False),  # addresses masked
+    Index(
+        "ix_attempt_uncertain",
+        "delivery_id",
+        postgresql_where=text("outcome = 'uncertain'"),
+        sqlite_where=text("outcome = 'uncertain'"),
+    ),
 )
 """One try to hand a delivery to a relay, under one fence. Append-only; refers to `delivery`
 without a foreign key, for the partitions of both are dropped on their own."""
@@ -108,7 +114,7 @@ class Relay(Base):
 
     id: Mapped[id_column]
     name: Mapped[str] = mapped_column(unique=True)
-    url: Mapped[str]  # empty for `default`: it stands in the settings
+    url: Mapped[str]  # of `default`, which stands in the settings: host and port, no password
     kind: Mapped[str]
     newsletter_id: Mapped[int | None] = mapped_column(
         BigId, ForeignKey("newsletter.id", ondelete="CASCADE")

@@ -42,6 +42,11 @@ def upgrade() -> None:
         "UPDATE campaign SET ends_at = (SELECT max(delivery.expires_at) FROM delivery "
         "WHERE delivery.campaign_id = campaign.id) WHERE started_at IS NOT NULL"
     )
+    nobody_knows = sa.text("outcome = 'uncertain'")
+    op.create_index(
+        "ix_attempt_uncertain", "attempt", ["delivery_id"],
+        postgresql_where=nobody_knows, sqlite_where=nobody_knows,
+    )  # fmt: skip
     # Mails are compiled to another form now: what is under way is compiled once more.
     op.execute("DELETE FROM variant")
     op.execute(

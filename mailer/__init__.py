@@ -8,7 +8,8 @@ Two flows, and where they pass:
 
     digest    services.articles → services.digests (due) → services.campaigns (content frozen)
               → services.preparing: compile once (rendering), plan (store.ledger.plan)
-              → services.sending: claim → compose → offer → gate → hand over (transports) → settle
+              → services.sending: claim → services.conversation: compose → offer → gate
+              → hand over (transports) → settle, together with the next one's gate
 
 The database is the queue. Celery (`workers/`, rung by `mailer.doorbell`) only hurries it.
 """

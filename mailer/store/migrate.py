@@ -65,7 +65,7 @@ def refuse_wrong_version(engine: Engine) -> None:
 
 def _refuse_newer(engine: Engine) -> None:
     current = _current(engine)
-    if current is None and inspect(engine).get_table_names():
+    if current is None and _has_tables(engine):
         raise WrongDatabaseVersion(
             "The database holds tables without saying of which version: choose an empty database, "
             "or restore a backup."
@@ -79,8 +79,13 @@ def _refuse_newer(engine: Engine) -> None:
 
 
 def _current(engine: Engine) -> str | None:
-    with engine.connect() as connection:
+    with engine.connect().execution_options(read_only=True) as connection:
         return MigrationContext.configure(connection).get_current_revision()
+
+
+def _has_tables(engine: Engine) -> bool:
+    with engine.connect().execution_options(read_only=True) as connection:
+        return bool(inspect(connection).get_table_names())
 
 
 def _config() -> Config:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +16,10 @@ from conftest import opened, settings_for
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
-from mailer.store.models import ConsentEvent, ConsentEvidence, Subscription, delivery
+from mailer.doorbell import Doorbell
+from mailer.services.campaign_course import cancel_campaign
+from mailer.services.campaigns import send_test
+from mailer.store.models import ConsentEvent, ConsentEvidence, Subscriber, Subscription, delivery
 from mailer.transports.memory import MemoryTransport
 from mailer.web.app import create_app
 from mailer.wiring import Parts
@@ -264,3 +270,104 @@ def test_a_forwarded_address_is_believed_of_a_named_proxy_only(
     with sqlite_parts.sessions() as session:
         assert session.scalars(select(ConsentEvidence.ip)).all() == ["127.0.0.1"]
         assert session.scalar(select(func.count()).select_from(delivery)) == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/n/%00", "/n/%C2%B2", "/n/99999999999999999999999", "/a/%00", "/c/%00", "/inbox/%00",
+     "/n/weekly?locale=%00x", "/n/" + "x" * 5000, "/p/%ff", "/u/%F0%9F%92%A9"],
+)  # fmt: skip
+def test_no_address_of_a_page_brings_the_program_down(parts: Parts, path: str) -> None:
+    with parts.sessions.begin() as session:
+        b.newsletter(session)
+    client = TestClient(create_app(parts), base_url="http://127.0.0.1:8000")
+    assert client.get(path).status_code in (200, 404)
+
+
+def test_looking_waits_for_no_writer(client: TestClient, sqlite_parts: Parts) -> None:
+    _one_reader(sqlite_parts)
+    links = sqlite_parts.links
+    pages = ["/", "/n/weekly", "/n/weekly/embed", "/readyz", "/metrics",
+             links.unsubscribe(1, 1), links.preferences(1, 1)]  # fmt: skip
+    with sqlite_parts.sessions.begin() as session:
+        session.execute(select(Subscription))  # holds the write lock, as every transaction does
+        for page in pages:
+            began = time.monotonic()
+            assert client.get(page).status_code == 200
+            assert time.monotonic() - began < 2, page
+
+
+def test_a_frozen_redis_costs_a_sign_up_nothing() -> None:
+    with socket.socket() as frozen:
+        frozen.bind(("127.0.0.1", 0))
+        frozen.listen(50)
+        doorbell = Doorbell(f"redis://127.0.0.1:{frozen.getsockname()[1]}/0")
+        ringers = [threading.Thread(target=doorbell.ring_send) for _ in range(20)]
+        for ringer in ringers:
+            ringer.start()
+        time.sleep(0.5)
+        assert sum(ringer.is_alive() for ringer in ringers) == 1
+        for ringer in ringers:
+            ringer.join()
+        began = time.monotonic()
+        doorbell.ring_send()
+        assert time.monotonic() - began < 0.5
+
+
+def test_a_draft_that_was_cancelled_is_not_in_the_archive(
+    client: TestClient, sqlite_parts: Parts
+) -> None:
+    with sqlite_parts.sessions.begin() as session:
+        made = session.scalars(select(b.Newsletter)).one()
+        campaign = b.create_campaign(
+            session, made, purpose="updates", subject="Secret",
+            article_ids=b.articles(session, made, 1), now=b.NOW,
+        )  # fmt: skip
+        send_test(
+            session, campaign, b.parse_address("desk@news.test"), renderer=sqlite_parts.renderer,
+            suppression_key=sqlite_parts.suppression_key, now=sqlite_parts.now(),
+        )  # fmt: skip
+        cancel_campaign(session, campaign, now=b.NOW)
+        public_id = campaign.public_id
+    assert client.get(f"/a/{public_id}").status_code == 404
+
+
+def test_nothing_is_given_under_a_wording_that_nobody_knows(
+    client: TestClient, sqlite_parts: Parts
+) -> None:
+    _one_reader(sqlite_parts)
+    page = sqlite_parts.links.preferences(1, 1)
+    both = {"purpose": ["updates", "partner-promotions"], "notice": "f" * 64}
+    answer = client.post(page, data=both)
+    assert answer.status_code == 422
+    assert "wording has changed" in answer.text
+    assert _states(sqlite_parts) == {"updates": "active"}
+    assert client.post(page, data={"notice": "f" * 64}).status_code == 200  # leaving needs none
+    assert _states(sqlite_parts) == {"updates": "left"}
+
+
+def test_a_form_without_name_and_locale_leaves_both_as_they_are(
+    client: TestClient, sqlite_parts: Parts
+) -> None:
+    _one_reader(sqlite_parts)
+    with sqlite_parts.sessions.begin() as session:
+        reader = session.scalars(select(Subscriber)).one()
+        reader.name, reader.locale = "Ada", "fr"
+    page = sqlite_parts.links.preferences(1, 1)
+    client.post(page, data={"purpose": "updates"})
+    client.post(page, data={"purpose": "updates", "locale": "<script>"})
+    with sqlite_parts.sessions() as session:
+        reader = session.scalars(select(Subscriber)).one()
+        assert (reader.name, reader.locale) == ("Ada", "")
+
+
+def test_evidence_names_our_own_address_whatever_the_request_says(
+    client: TestClient, sqlite_parts: Parts
+) -> None:
+    client.post(
+        "/n/weekly", data={"email": "ada@readers.test", "purpose": "updates"},
+        headers={"host": "evil.test"},
+    )  # fmt: skip
+    with sqlite_parts.sessions() as session:
+        page = session.scalars(select(ConsentEvidence.page_url)).one()
+        assert page == f"{sqlite_parts.settings.public_url}/n/weekly"

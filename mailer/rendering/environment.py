@@ -138,14 +138,17 @@ def _long_date(text: str, locale: str, timezone: str) -> str:
 
 
 def _wrapped(text: str, width: int = 72, indent: str = "") -> str:
-    """Break plain text into lines; links are never broken."""
-    return textwrap.fill(
-        text,
-        width=width,
-        initial_indent=indent,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
+    """Break plain text into lines; its own line breaks stay, and links are never broken."""
+    return "\n".join(
+        textwrap.fill(
+            line,
+            width=width,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in text.split("\n")
     )
 
 

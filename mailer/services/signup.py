@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -153,14 +153,26 @@ def open_confirmation(
 
 
 def confirm(
-    session: Session, signer: TokenSigner, text: str, evidence: Evidence, *, now: datetime
+    session: Session,
+    signer: TokenSigner,
+    text: str,
+    evidence: Evidence,
+    *,
+    message_id_of: Callable[[int], str],
+    now: datetime,
 ) -> ConfirmPage | None:
-    """Turn the requests that the link was sent for into consent; a second press changes nothing."""
+    """Turn the requests that the link was sent for into consent; a second press changes nothing.
+
+    The evidence names the mail that the link stood in.
+    """
     token = signer.read(text, TokenKind.CONFIRM)
     reader = lock_reader(session, token.subscriber_id) if token else None
     if token is None or reader is None:
         return None
     waiting = _confirmable(session, token, now)
+    sent = _confirmation_sent(session, token)
+    if sent is not None:
+        evidence = replace(evidence, confirmation_message_id=message_id_of(sent))
     for subscription in waiting:
         record(
             session,
@@ -254,6 +266,21 @@ def _in_state(
             )
             .order_by(Purpose.position)
         )
+    )
+
+
+def _confirmation_sent(session: Session, token: Token) -> int | None:
+    """Return the delivery that carried the link, the latest where there are several."""
+    return session.scalar(
+        select(delivery.c.id)
+        .where(
+            delivery.c.subscriber_id == token.subscriber_id,
+            delivery.c.newsletter_id == token.newsletter_id,
+            delivery.c.kind == DeliveryKind.CONFIRMATION.value,
+            delivery.c.serial == token.serial,
+        )
+        .order_by(delivery.c.id.desc())
+        .limit(1)
     )
 
 

@@ -61,3 +61,13 @@ def standing(session: Session, hashed: str, newsletter: str | None = None) -> li
             or_(Suppression.scope == SCOPE_ALL, Suppression.scope == newsletter)
         )
     return list(session.scalars(statement))
+
+
+def list_suppressions(session: Session) -> list[tuple[Suppression, str | None]]:
+    """Return all that stands on the list, oldest first, with the address where a reader has it."""
+    rows = session.execute(
+        select(Suppression, Subscriber.email)
+        .outerjoin(Subscriber, Subscriber.address_hash == Suppression.address_hash)
+        .order_by(Suppression.id)
+    )
+    return [(suppression, email) for suppression, email in rows]

@@ -58,6 +58,7 @@ async def press_confirm(request: Request) -> Response:
                 parts.signer,
                 _token(request),
                 evidence(request, Method.CONFIRM, parts.settings),
+                message_id_of=parts.identity.message_id,
                 now=parts.now(),
             ),
             parts.links.preferences(found.newsletter.id, found.subscriber_id) if found else None,

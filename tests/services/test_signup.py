@@ -75,7 +75,14 @@ def test_a_reader_is_active_only_after_the_button_of_the_mailed_link(parts: Part
     assert _subscriptions(parts) == {"updates": "pending"}
     for _ in range(2):  # a second press changes nothing
         with parts.sessions.begin() as session:
-            page = confirm(session, parts.signer, token, PRESS, now=b.NOW)
+            page = confirm(
+                session,
+                parts.signer,
+                token,
+                PRESS,
+                message_id_of=parts.identity.message_id,
+                now=b.NOW,
+            )
             assert page
             assert page.state is ConfirmState.DONE
     assert _subscriptions(parts) == {"updates": "active"}
@@ -152,7 +159,14 @@ def test_an_old_link_brings_nobody_back_who_has_left_since(parts: Parts) -> None
     token = _confirm_token(parts)
     unsubscribe = parts.links.unsubscribe(1, 1).rpartition("/")[2]
     with parts.sessions.begin() as session:
-        confirm(session, parts.signer, token, PRESS, now=parts.now())
+        confirm(
+            session,
+            parts.signer,
+            token,
+            PRESS,
+            message_id_of=parts.identity.message_id,
+            now=parts.now(),
+        )
     for _ in range(2):
         with parts.sessions.begin() as session:
             page = leave(
@@ -161,7 +175,14 @@ def test_an_old_link_brings_nobody_back_who_has_left_since(parts: Parts) -> None
             assert page
             assert not page.active
     with parts.sessions.begin() as session:
-        confirm(session, parts.signer, token, PRESS, now=parts.now())
+        confirm(
+            session,
+            parts.signer,
+            token,
+            PRESS,
+            message_id_of=parts.identity.message_id,
+            now=parts.now(),
+        )
     assert _subscriptions(parts) == {"updates": "left"}
     assert [state for state, _ in _events(parts)] == ["requested", "given", "withdrawn"]
 
@@ -274,7 +295,9 @@ def _sign_up(
 
 def _press(parts: Parts, token: str, now: datetime) -> ConfirmState:
     with parts.sessions.begin() as session:
-        page = confirm(session, parts.signer, token, PRESS, now=now)
+        page = confirm(
+            session, parts.signer, token, PRESS, message_id_of=parts.identity.message_id, now=now
+        )
         assert page
         return page.state
 
@@ -339,6 +362,20 @@ def test_what_a_form_says_of_the_reader_is_believed_when_it_is_confirmed(parts: 
     _press(parts, _mails(parts)[-1], now)
     with parts.sessions() as session:
         assert session.scalars(select(Subscriber)).one().name == "Ada Lovelace"
+
+
+def test_the_evidence_of_a_confirmation_names_the_mail(parts: Parts) -> None:
+    now = parts.now()
+    _sign_up(parts, "updates", now=now)
+    transport = MemoryTransport()
+    b.send_all(parts, transport)
+    mail = transport.accepted[0][1]
+    _press(parts, b.link("c", mail.decode().replace("=\r\n", "")), now)
+    with parts.sessions() as session:
+        said = session.scalars(select(ConsentEvidence).order_by(ConsentEvidence.event_id)).all()
+        ids = {evidence.confirmation_message_id for evidence in said} - {""}
+    assert len(ids) == 1
+    assert f"Message-ID: {ids.pop()}\r\n".encode() in mail
 
 
 def test_who_leaves_before_confirming_gets_no_mail_about_it(parts: Parts) -> None:

@@ -54,8 +54,11 @@ def postgres_binaries(scratch: Path) -> Path | None:
 
 
 @contextmanager
-def postgres_server(scratch: Path) -> Iterator[str]:
-    """Run PostgreSQL in `scratch` until the end; yields `postgresql://…/` without a database."""
+def postgres_server(scratch: Path, *, durable: bool = False) -> Iterator[str]:
+    """Run PostgreSQL in `scratch` until the end; yields `postgresql://…/` without a database.
+
+    `durable` for benchmarks: it syncs as one in earnest does. Tests kill us, not the machine.
+    """
     binaries = postgres_binaries(scratch)
     if binaries is None:
         raise RuntimeError("no PostgreSQL: `make dev` installs one for the tests")
@@ -71,7 +74,8 @@ def postgres_server(scratch: Path) -> Iterator[str]:
     port = free_port()
     settings = (
         "listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={scratch}",
-        "fsync=off", "full_page_writes=off", "max_connections=200", "synchronous_commit=on",
+        "max_connections=200", "synchronous_commit=on",
+        *(() if durable else ("fsync=off", "full_page_writes=off")),
     )  # fmt: skip
     options = [part for setting in settings for part in ("-c", setting)]
     with (scratch / "postgresql.log").open("wb") as log:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -39,16 +40,14 @@ class MailIdentity:
         return delivery_token(delivery_id, self.key)
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """One leased delivery, with the compiled mail that it is to be made from."""
 
     claimed: Claimed
     variant: CompiledMessage | None
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """One mail, ready for the wire."""
 
     claimed: Claimed
@@ -107,7 +106,7 @@ class Composer:
     def _values(self, claimed: Claimed, now: datetime) -> ReaderValues:
         newsletter, reader = claimed.newsletter_id, claimed.subscriber_id or 0
         campaign = claimed.campaign_id or 0
-        confirms = claimed.kind is DeliveryKind.CONFIRMATION
+        confirms = claimed.kind == DeliveryKind.CONFIRMATION
         token = self._identity.delivery_token(claimed.id)
         return ReaderValues(
             email=claimed.email,

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 from sqlalchemy import Connection, Engine
@@ -55,8 +55,7 @@ class _Errand:
     answer: asyncio.Future[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """The desk's answer: whether each settlement's fence still held, and what the gate says."""
 
     held: tuple[bool, ...]
@@ -225,7 +224,7 @@ def _given_back(request: GateRequest) -> Settlement:
     """Return what is to be written of a delivery whose gate nobody knows: surely not sent."""
     return Settlement(
         request.id, request.period, request.fence, DeliveryState.QUEUED,
-        relay="", stage="gate", reply=_WORDS_OF_A_FAILED_GATE, counts=False,
+        relay="", stage="gate", reply=_WORDS_OF_A_FAILED_GATE, counts=0,
     )  # fmt: skip
 
 

@@ -126,7 +126,7 @@ class Judge:
     ) -> Settlement:
         return Settlement(
             claimed.id, claimed.period, claimed.fence, state,
-            self._relay, str(stage), reply, retry_in, queue_id, counts,
+            self._relay, stage, reply, retry_in.total_seconds(), queue_id, int(counts),
         )  # fmt: skip
 
 

@@ -7,10 +7,10 @@ UPDATE inside of another statement, runs the same three parts one after the othe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from functools import cache
+from typing import NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -44,8 +44,7 @@ from mailer.store.rowset import Rowset
 _S = DeliveryState
 
 
-@dataclass(frozen=True, slots=True)
-class GateRequest:
+class GateRequest(NamedTuple):
     """May the content of this delivery be handed over now?"""
 
     id: int
@@ -61,12 +60,11 @@ class Gated(StrEnum):
     LEASE_LOST = "lease lost"  # another worker has it, or it has been ended
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """What became of one handed-over or refused delivery: it goes to `state`.
 
-    `retry_in` says when a delivery that goes back to the queue is due again. `counts` is False
-    where only the relay had trouble, and no attempt is charged to the reader.
+    `retry_in` says in how many seconds a delivery that goes back to the queue is due again.
+    `counts` is 0 where only the relay had trouble, and no attempt is charged to the reader.
     """
 
     id: int
@@ -76,9 +74,9 @@ class Settlement:
     relay: str
     stage: str
     reply: str
-    retry_in: timedelta = timedelta()
+    retry_in: float = 0.0
     relay_queue_id: str | None = None
-    counts: bool = True
+    counts: int = 1
 
 
 # What a settlement finds the row in. `uncertain` is there because evidence may come late: a worker
@@ -123,8 +121,8 @@ def exchange(
     changes nothing.
     """
     dialect = connection.dialect.name
-    told = _TOLD.parameters(dialect, [_told(each) for each in settlements])
-    asked = _ASKED.parameters(dialect, [(each.id, each.period, each.fence) for each in requests])
+    told = _TOLD.parameters(settlements)
+    asked = _ASKED.parameters(requests)
     until = {"lease": lease.total_seconds()}
     found: set[tuple[int, int]] = set()
     if dialect == "postgresql":
@@ -147,21 +145,6 @@ def exchange(
         closed = connection.execute(_close_refused(dialect), asked).scalars()
         answers.update(dict.fromkeys(closed, Gated.CLOSED))
     return held, answers
-
-
-def _told(settlement: Settlement) -> tuple[object, ...]:
-    return (
-        settlement.id,
-        settlement.period,
-        settlement.fence,
-        settlement.state.value,
-        settlement.relay,
-        settlement.stage,
-        settlement.reply,
-        settlement.retry_in.total_seconds(),
-        settlement.relay_queue_id,
-        int(settlement.counts),
-    )
 
 
 @cache

@@ -1,0 +1,302 @@
+"""The sender beside Postfix's smtp-source (C) and beside the plain recipe; prints a table and JSON.
+
+    python -m bench.send --messages 20000 --rounds 3
+
+Every round sends the same number of mails of the same size to the same smtp-sink: smtp-source with
+kept-open connections, then our sender with its full ledger on each database, then smtp-source
+again; a round's ratio is against the mean of its neighbours. The figure that counts is the median.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+
+from bench import content, plain
+from bench.sink import VerifyingSink
+from mailer.embedded.leash import leashed
+from mailer.store.models import Campaign, delivery
+from mailer.wiring import Parts
+
+_POSTFIX = Path("/usr/sbin")
+
+
+@dataclass
+class Measured:
+    """What the runs of one sender came to."""
+
+    name: str
+    per_second: list[float] = field(default_factory=list)
+    ratios: list[float] = field(default_factory=list)  # × smtp-source, in the same round
+    cpu_us: list[float] = field(default_factory=list)  # of the sender process, per message
+    peak_mib: list[float] = field(default_factory=list)
+    plan_seconds: list[float] = field(default_factory=list)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the medians."""
+        found: dict[str, Any] = {"name": self.name}
+        for key, values in asdict(self).items():
+            if key != "name" and values:
+                found[key] = statistics.median(values)
+        return found
+
+
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    """Measure, print the table, and return the document."""
+    options = _options(arguments)
+    with ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="mailer-bench-"))
+        folder.chmod(0o755)  # a PostgreSQL of our own runs as another user
+        stack.callback(shutil.rmtree, folder)
+        port = stack.enter_context(_smtp_sink())
+        installations = {
+            name: content.install(
+                content.settings(folder / name, url, port, options.connections), options.messages
+            )
+            for name, url in _databases(options, folder, stack)
+        }
+        compiled = _message(next(iter(installations.values())))
+        document = {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python "
+            f"{platform.python_version()}, {platform.system()} {platform.release()}",
+            "messages": options.messages,
+            "bytes": len(compiled[0]),
+            "connections": options.connections,
+        }
+        rows = _rounds(options, installations, port, len(compiled[0]))
+        document["plain"] = _plain(installations, compiled[1], folder, port)
+        document["senders"] = [row.summary() for row in rows]
+        document["verified"] = {
+            name: _verify(parts, options.connections) for name, parts in installations.items()
+        }
+    _print(document)
+    if options.json:
+        Path(options.json).write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+    return document
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench.send", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--messages", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, default=50)
+    parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
+    parser.add_argument("--postgresql", help="an empty database's URL; else one is started")
+    parser.add_argument("--json", help="write the document to this file too")
+    return parser.parse_args(arguments)
+
+
+def _databases(
+    options: argparse.Namespace, folder: Path, stack: ExitStack
+) -> Iterator[tuple[str, str]]:
+    if options.database in ("sqlite", "both"):
+        yield "sqlite", f"sqlite:///{folder / 'mailer.db'}"
+    if options.database in ("postgresql", "both"):
+        yield "postgresql", options.postgresql or stack.enter_context(_own_postgresql(folder))
+
+
+@contextmanager
+def _own_postgresql(folder: Path) -> Iterator[str]:
+    """Start a durable PostgreSQL, as the tests start theirs (which need not be durable)."""
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    import psycopg
+    import servers
+
+    scratch = folder / "server"
+    scratch.mkdir()
+    with servers.postgres_server(scratch, durable=True) as url:
+        with psycopg.connect(url + "postgres", autocommit=True) as connection:
+            connection.execute("CREATE DATABASE bench")
+        yield url + "bench"
+
+
+@contextmanager
+def _smtp_sink() -> Iterator[int]:
+    if not (_POSTFIX / "smtp-sink").exists():
+        sys.exit("smtp-sink and smtp-source are missing: install Postfix (Debian: postfix).")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    sink = subprocess.Popen(
+        [str(_POSTFIX / "smtp-sink"), "-u", "nobody", f"127.0.0.1:{port}", "1000"],
+        preexec_fn=leashed(signal.SIGTERM),
+    )
+    try:
+        _await_port(port)
+        yield port
+    finally:
+        sink.terminate()
+        sink.wait()
+
+
+def _rounds(
+    options: argparse.Namespace, installations: dict[str, Parts], port: int, size: int
+) -> list[Measured]:
+    source = Measured("smtp-source")
+    ours = {name: Measured(f"mailer on {name}") for name in installations}
+    for number in range(options.rounds):
+        before = _smtp_source(options, port, size)
+        source.per_second.append(before)
+        for name, parts in installations.items():
+            print(f"round {number + 1} of {options.rounds}: {name} …", file=sys.stderr)
+            began = time.perf_counter()
+            campaign_id = content.start(parts)
+            ours[name].plan_seconds.append(time.perf_counter() - began)
+            told = _send(parts, {})
+            _refuse_unsent(parts, campaign_id)
+            after = _smtp_source(options, port, size)
+            source.per_second.append(after)
+            rate = options.messages / told["seconds"]
+            ours[name].per_second.append(rate)
+            ours[name].ratios.append(rate / statistics.mean((before, after)))
+            ours[name].cpu_us.append(told["cpu_seconds"] / options.messages * 1e6)
+            ours[name].peak_mib.append(told["peak_mib"])
+            before = after
+    return [source, *ours.values()]
+
+
+def _smtp_source(options: argparse.Namespace, port: int, size: int) -> float:
+    """Return messages/s of smtp-source with as many kept-open connections (`-d`)."""
+    command = [
+        str(_POSTFIX / "smtp-source"), "-d", "-s", str(options.connections), "-m",
+        str(options.messages), "-l", str(size), "-f", "weekly@news.example.org",
+        "-t", "reader@readers.example", f"127.0.0.1:{port}",
+    ]  # fmt: skip
+    began = time.perf_counter()
+    subprocess.run(command, check=True)
+    return float(options.messages / (time.perf_counter() - began))
+
+
+def _send(parts: Parts, more: dict[str, str]) -> dict[str, float]:
+    """Run the sender in a process of its own; return what it says of itself."""
+    settings = parts.settings
+    environment = {
+        **os.environ,
+        "MAILER_HOME": str(settings.home),
+        "MAILER_DATABASE_URL": settings.database_url.replace("+psycopg", ""),
+        "MAILER_PUBLIC_URL": settings.public_url,
+        "MAILER_SMTP_URL": settings.smtp_url or "",
+        **more,
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "bench.sender"],
+        env=environment, check=True, capture_output=True, text=True,
+        cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    told: dict[str, float] = json.loads(ended.stdout)
+    return told
+
+
+def _refuse_unsent(parts: Parts, campaign_id: int) -> None:
+    with parts.sessions.begin() as session:
+        states: dict[str, int] = dict(
+            session.execute(
+                select(delivery.c.state, func.count())
+                .where(delivery.c.campaign_id == campaign_id)
+                .group_by(delivery.c.state)
+            ).all()
+        )
+        session.get_one(Campaign, campaign_id).state = "finished"
+    if set(states) != {"sent"}:
+        sys.exit(f"Not every mail was sent, so that nothing was measured: {states}")
+
+
+def _verify(parts: Parts, connections: int) -> str:
+    """Send one campaign to the sink that looks into every mail."""
+    sink = VerifyingSink(parts.signer)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(sink.start())
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    campaign_id = content.start(parts)
+    url = f"smtp://127.0.0.1:{sink.port}?tls=none&connections={connections}"
+    _send(parts, {"MAILER_SMTP_URL": url})
+    _refuse_unsent(parts, campaign_id)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    if sink.problems:
+        sys.exit(f"{len(sink.problems)} mails are wrong, such as {sink.problems[0]}")
+    return f"{len(sink.readers)} mails, each with its own working link"
+
+
+def _message(parts: Parts) -> tuple[bytes, str]:
+    """Return one mail as it goes out, and its HTML."""
+    with parts.sessions() as session:
+        campaign = session.get_one(Campaign, content.start(parts))
+        compiled = parts.renderer.sent_message(session, campaign)
+        campaign_id = campaign.id
+    values = parts.renderer.sample_values(
+        email="reader@readers.example", name="Reader", now=parts.now()
+    )
+    with parts.sessions.begin() as session:
+        session.get_one(Campaign, campaign_id).state = "cancelled"
+    return compiled.personalise(values), plain.html_of(compiled, values)
+
+
+def _plain(installations: dict[str, Parts], html: str, folder: Path, port: int) -> dict[str, float]:
+    parts = next(iter(installations.values()))
+    values = parts.renderer.sample_values(
+        email="reader@readers.example", name="Reader", now=parts.now()
+    )
+    return {"per_second": 1 / plain.seconds_per_message(html, folder, port, values)}
+
+
+def _await_port(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def _print(document: dict[str, Any]) -> None:
+    recipe = document["plain"]["per_second"]
+    print(
+        f"{document['messages']:,} mails of {document['bytes']:,} bytes over "
+        f"{document['connections']} connections, {document['machine']}, {document['date']}\n"
+    )
+    columns = "{:<24} {:>11} {:>14} {:>15} {:>13} {:>9}"
+    print(columns.format("", "messages/s", "× smtp-source", "× plain recipe", "CPU µs/mail", "MiB"))
+    for row in document["senders"]:
+        print(
+            columns.format(
+                row["name"],
+                f"{row['per_second']:,.0f}",
+                f"{row['ratios']:.2f}" if "ratios" in row else "1.00",
+                f"{row['per_second'] / recipe:,.0f}",
+                f"{row['cpu_us']:.0f}" if "cpu_us" in row else "–",
+                f"{row['peak_mib']:.0f}" if "peak_mib" in row else "–",
+            )
+        )
+    print(columns.format("plain recipe", f"{recipe:,.1f}", "–", "1", "–", "–"))
+    for name, words in document["verified"].items():
+        print(f"verified on {name}: {words}")
+
+
+if __name__ == "__main__":
+    main()

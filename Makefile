@@ -6,7 +6,7 @@ BIN := .venv/bin
 TESTERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test dev lint types imports unit format docs system clean
+.PHONY: help demo test dev lint types imports unit bench format docs system clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ imports: .venv/.dev ## who may import whom
 
 unit: .venv/.dev ## the pure tests, in seconds
 	@$(BIN)/pytest tests/unit
+
+bench: .venv/.dev ## the sender beside smtp-source and the plain recipe (ARGS="--messages 50000")
+	@$(BIN)/python -m bench.send --database both $(ARGS)
 
 format: .venv/.dev ## put the code in order
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -34,11 +34,16 @@ from sqlalchemy import func, select
 
 from bench import content, plain
 from bench.sink import VerifyingSink
+from mailer.domain.errors import Refusal
 from mailer.embedded.leash import leashed
 from mailer.store.models import Campaign, delivery
 from mailer.wiring import Parts
 
 _POSTFIX = Path("/usr/sbin")
+
+
+class CannotMeasure(Refusal):
+    """Something is missing, or went wrong, so that no figure would mean anything."""
 
 
 @dataclass
@@ -61,8 +66,8 @@ class Measured:
         return found
 
 
-def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """Measure, print the table, and return the document."""
+def main(arguments: list[str] | None = None, *, quiet: bool = False) -> dict[str, Any]:
+    """Measure, print the table unless `quiet`, and return the document."""
     options = _options(arguments)
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="mailer-bench-"))
@@ -90,7 +95,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         document["verified"] = {
             name: _verify(parts, options.connections) for name, parts in installations.items()
         }
-    _print(document)
+    if not quiet:
+        _print(document)
     if options.json:
         Path(options.json).write_text(json.dumps(document, indent=2) + "\n", "utf-8")
     return document
@@ -101,7 +107,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--messages", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=50)
-    parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
+    parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="sqlite")
     parser.add_argument("--postgresql", help="an empty database's URL; else one is started")
     parser.add_argument("--json", help="write the document to this file too")
     return parser.parse_args(arguments)
@@ -134,7 +140,9 @@ def _own_postgresql(folder: Path) -> Iterator[str]:
 @contextmanager
 def _smtp_sink() -> Iterator[int]:
     if not (_POSTFIX / "smtp-sink").exists():
-        sys.exit("smtp-sink and smtp-source are missing: install Postfix (Debian: postfix).")
+        raise CannotMeasure(
+            "smtp-sink and smtp-source are missing: install Postfix (Debian: apt install postfix)."
+        )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -219,7 +227,7 @@ def _refuse_unsent(parts: Parts, campaign_id: int) -> None:
         )
         session.get_one(Campaign, campaign_id).state = "finished"
     if set(states) != {"sent"}:
-        sys.exit(f"Not every mail was sent, so that nothing was measured: {states}")
+        raise CannotMeasure(f"Not every mail was sent, so that nothing was measured: {states}.")
 
 
 def _verify(parts: Parts, connections: int) -> str:
@@ -236,7 +244,7 @@ def _verify(parts: Parts, connections: int) -> str:
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     if sink.problems:
-        sys.exit(f"{len(sink.problems)} mails are wrong, such as {sink.problems[0]}")
+        raise CannotMeasure(f"{len(sink.problems)} mails are wrong, such as {sink.problems[0]}.")
     return f"{len(sink.readers)} mails, each with its own working link"
 
 

@@ -162,9 +162,11 @@ class LedgerDesk:
         effects = [effect for visit in visits for effect in visit.effects]
         try:
             held, gated = self._exchange(settlements, requests, effects)
-        except SQLAlchemyError as error:
+        except Exception as error:  # or the thread ends, and nobody is answered any more
             self._drop_connection()
-            _log.warning("database does not answer", reason=str(error).splitlines()[0])
+            known = isinstance(error, SQLAlchemyError)
+            reason = (str(error) or repr(error)).splitlines()[0]
+            _log.error("the ledger failed", reason=reason, exc_info=not known)
             self._untold = settlements + [_given_back(request) for request in requests]
             _post([(visit.answer, LedgerSilent(str(error))) for visit in visits])
             return
@@ -193,10 +195,13 @@ class LedgerDesk:
             # One statement that commits itself: one round trip instead of three.
             return exchange(self._autocommit(), settlements, requests, lease=self._lease)
         with self._sessions.begin() as session:
-            answers = exchange(session.connection(), settlements, requests, lease=self._lease)
-            for effect in effects:
+            connection = session.connection()
+            held, _ = exchange(connection, settlements, (), lease=self._lease)
+            for effect in effects:  # before the gates: what has just been paused must not open
                 effect(session)
-            return answers
+            session.flush()
+            _, gated = exchange(connection, (), requests, lease=self._lease)
+            return held, gated
 
     def _autocommit(self) -> Connection:
         if self._connection is None:

@@ -26,7 +26,7 @@ from mailer.services.ledger_desk import LedgerDesk
 from mailer.services.settling import Judge
 from mailer.store.engine import Sessions
 from mailer.store.ledger import Claimed, claim, hand_back
-from mailer.store.relays import backed_off_until, default_relay
+from mailer.store.relays import default_relay, standing_of
 from mailer.transports import Transport
 
 _log = structlog.get_logger()
@@ -85,6 +85,7 @@ class Sender:
         self._woken = asyncio.Event()
         self._busy = 0
         self._batch = _SMALLEST_BATCH
+        self._probing = False
         self._thread: threading.Thread | None = None
         self.stopping = False
         """Whether no gate may be passed any more."""
@@ -180,14 +181,22 @@ class Sender:
         return len(batch)
 
     def _claim_batch(self, session: Session) -> list[Prepared]:
-        if backed_off_until(session, default_relay(session)) is not None:
+        relay = standing_of(session, default_relay(session))
+        if not relay.may_be_tried:
             return []
+        self._probing = relay.failing
+        limit = 1 if relay.failing else self._batch
         connection = session.connection()
-        batch = claim(connection, worker=self._worker, limit=self._batch, lease=self._pace.lease)
+        batch = claim(connection, worker=self._worker, limit=limit, lease=self._pace.lease)
         return self._composer.prepare(connection, batch)
 
     async def _use_up(self) -> None:
-        """Wait until half of a batch is left, and learn from how long it took."""
+        """Wait until half of a batch is left, and learn from how long it took.
+
+        A relay that has failed is sent one mail, and no more before its fate is known.
+        """
+        while self._probing and (self._busy or not self._waiting.empty()) and not self.stopping:
+            await asyncio.sleep(0.005)
         began = time.monotonic()
         while self._waiting.qsize() > self._batch // 2 and not self.stopping:
             await asyncio.sleep(0.005)

@@ -6,7 +6,7 @@ import os
 import random
 import socket
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from sqlalchemy import Engine
@@ -65,7 +65,7 @@ class Parts:
 
     def sender(self, worker: str) -> Sender:
         """Build the sender of a worker process; it is not started."""
-        transport, connections = self._transport()
+        transport, connections, rate = self._transport()
         with self.sessions.begin() as session:
             point_default_at(session, transport.name)
         return Sender(
@@ -76,15 +76,21 @@ class Parts:
             worker=worker,
             now=now,
             jitter=random.random,
-            pace=Pace(connections=connections),
+            pace=Pace(connections=connections, round_pause=self._round_pause(), rate=rate),
         )
 
-    def _transport(self) -> tuple[SmtpTransport | InboxTransport, int]:
+    def _round_pause(self) -> timedelta:
+        """On SQLite others wait for the same lock: let them in after every commit."""
+        sqlite = self.engine.dialect.name == "sqlite"
+        return timedelta(milliseconds=1) if sqlite else timedelta()
+
+    def _transport(self) -> tuple[SmtpTransport | InboxTransport, int, float | None]:
         if self.mailbox is not None:
-            return InboxTransport(self.mailbox), _INBOX_CONNECTIONS
+            return InboxTransport(self.mailbox), _INBOX_CONNECTIONS, None
         assert self.settings.smtp_url is not None
         config = parse_relay_url(self.settings.smtp_url)
-        return SmtpTransport(config, hello=self.identity.domain), config.connections
+        transport = SmtpTransport(config, hello=self.identity.domain)
+        return transport, config.connections, config.rate
 
 
 @dataclass(frozen=True)

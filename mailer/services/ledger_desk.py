@@ -191,9 +191,13 @@ class LedgerDesk:
         requests: Sequence[GateRequest],
         effects: Sequence[Effect],
     ) -> tuple[list[bool], dict[int, Gated]]:
-        if not effects and self._engine.dialect.name == "postgresql":
-            # One statement that commits itself: one round trip instead of three.
-            return exchange(self._autocommit(), settlements, requests, lease=self._lease)
+        if not effects:
+            connection = self._standing_connection()
+            if connection.dialect.name == "postgresql":
+                # One statement that commits itself: one round trip instead of three.
+                return exchange(connection, settlements, requests, lease=self._lease)
+            with connection.begin():
+                return exchange(connection, settlements, requests, lease=self._lease)
         with self._sessions.begin() as session:
             connection = session.connection()
             held, _ = exchange(connection, settlements, (), lease=self._lease)
@@ -203,10 +207,13 @@ class LedgerDesk:
             _, gated = exchange(connection, (), requests, lease=self._lease)
             return held, gated
 
-    def _autocommit(self) -> Connection:
+    def _standing_connection(self) -> Connection:
+        """Return the connection that rounds share; on PostgreSQL every statement commits itself."""
         if self._connection is None:
             connection = self._engine.connect()
-            self._connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            if self._engine.dialect.name == "postgresql":
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            self._connection = connection
         return self._connection
 
     def _drop_connection(self) -> None:

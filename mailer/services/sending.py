@@ -20,9 +20,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from mailer.services.alive import senders_alive
 from mailer.services.composing import Composer, Prepared
 from mailer.services.conversation import Conversation
 from mailer.services.ledger_desk import LedgerDesk
+from mailer.services.rate import Bucket
 from mailer.services.settling import Judge
 from mailer.store.engine import Sessions
 from mailer.store.ledger import Claimed, claim, hand_back
@@ -47,6 +49,7 @@ class Pace:
     look_again: timedelta = timedelta(seconds=2)
     drain: timedelta = timedelta(seconds=50)
     round_pause: timedelta = timedelta()
+    rate: float | None = None  # messages/s of all workers together
 
 
 class Sender:
@@ -86,6 +89,7 @@ class Sender:
         self._busy = 0
         self._batch = _SMALLEST_BATCH
         self._probing = False
+        self._bucket = Bucket(pace.rate) if pace.rate else None
         self._thread: threading.Thread | None = None
         self.stopping = False
         """Whether no gate may be passed any more."""
@@ -118,14 +122,18 @@ class Sender:
     # What conversations need (`mailer.services.conversation.Deliveries`)
 
     async def next(self) -> Prepared:
-        """Wait for a delivery."""
+        """Wait for a delivery, and for the relay's rate to allow it."""
         prepared = await self._waiting.get()
         self._busy += 1
+        while self._bucket is not None and not self._bucket.take() and not self.stopping:
+            await asyncio.sleep(self._bucket.wait)
         return prepared
 
     def next_at_once(self) -> Prepared | None:
         """Return a delivery if one waits and the sender goes on."""
         if self.stopping or self._waiting.empty():
+            return None
+        if self._bucket is not None and not self._bucket.take():
             return None
         return self._waiting.get_nowait()
 
@@ -185,6 +193,8 @@ class Sender:
         if not relay.may_be_tried:
             return []
         self._probing = relay.failing
+        if self._bucket is not None and self._pace.rate:
+            self._bucket.rate = self._pace.rate / max(senders_alive(session), 1)
         limit = 1 if relay.failing else self._batch
         connection = session.connection()
         batch = claim(connection, worker=self._worker, limit=limit, lease=self._pace.lease)

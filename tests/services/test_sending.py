@@ -12,6 +12,7 @@ from mailer.domain.consent import Method
 from mailer.domain.deliveries import DeliveryState
 from mailer.domain.replies import Reply, Stage
 from mailer.domain.tokens import TokenKind
+from mailer.services.alive import say_alive
 from mailer.services.campaign_course import finish_done, reconcile, retry_failed
 from mailer.services.preferences import leave
 from mailer.services.reports import deliveries
@@ -327,3 +328,15 @@ def test_stopping_in_the_middle_leaves_nothing_uncertain_and_another_sender_fini
     b.send_all(parts, transport)
     recipients = [envelope.recipient for envelope, _ in transport.accepted]
     assert len(recipients) == len(set(recipients)) == 200
+
+
+def test_a_relays_rate_is_kept_and_shared_by_the_workers_that_live(parts: Parts) -> None:
+    b.sending_campaign(parts, 40)
+    with parts.sessions.begin() as session:
+        for name in ("send@one", "send@two"):
+            say_alive(session, name, "send", now=parts.now())
+    transport = MemoryTransport()
+    began = time.monotonic()
+    b.send_all(parts, transport, Pace(connections=8, rate=40.0))
+    assert len(transport.accepted) == 40
+    assert time.monotonic() - began > 40 / 20 * 0.8  # this worker's share: 20 a second

@@ -80,6 +80,8 @@ def main(arguments: list[str] | None = None, *, quiet: bool = False) -> dict[str
             )
             for name, url in _databases(options, folder, stack)
         }
+        for parts in installations.values():
+            stack.callback(parts.engine.dispose)
         compiled = _message(next(iter(installations.values())))
         document = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -241,8 +243,10 @@ def _verify(parts: Parts, connections: int) -> str:
     url = f"smtp://127.0.0.1:{sink.port}?tls=none&connections={connections}"
     _send(parts, {"MAILER_SMTP_URL": url})
     _refuse_unsent(parts, campaign_id)
+    asyncio.run_coroutine_threadsafe(sink.stop(), loop).result()
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
+    loop.close()
     if sink.problems:
         raise CannotMeasure(f"{len(sink.problems)} mails are wrong, such as {sink.problems[0]}.")
     return f"{len(sink.readers)} mails, each with its own working link"

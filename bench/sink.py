@@ -33,8 +33,13 @@ class VerifyingSink:
     async def start(self) -> None:
         """Listen on a free loopback port."""
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Talk(self), "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
+        self._server = await loop.create_server(lambda: _Talk(self), "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        self._server.close()
+        await self._server.wait_closed()
 
     def take(self, recipient: bytes, mail: bytes) -> None:
         """Check one mail; what is wrong is kept in `problems`."""

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 from mailer.domain.errors import Refusal
 from mailer.rendering.dkim import Algorithm, DkimKey
 
-SHORTEST_RSA, GOOD_RSA = 1024, 2048
-"""Bits: receivers ignore shorter keys, and signers should have longer ones (RFC 8301 §3.2)."""
+SHORTEST_RSA = 1024
+"""Bits: receivers do not take shorter keys for valid (RFC 8301 §3.2)."""
 
 _ED25519_BITS = 256
 _PADDING, _HASHED = PKCS1v15(), Prehashed(SHA256())

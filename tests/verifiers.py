@@ -20,8 +20,8 @@ def records_of(lines: Sequence[str]) -> dict[str, str]:
     """Return the records that lines of a zone file publish."""
     published = {}
     for line in lines:
-        name, kind, text = line.split(" ", 2)[0], *line.split(" ", 3)[2:]
-        assert kind == "TXT"
+        name, internet, kind, text = line.split(" ", 3)
+        assert (internet, kind) == ("IN", "TXT")
         strings = re.findall(r'"([^"]*)"', text)
         assert all(len(string) <= 255 for string in strings)
         published[name.removesuffix(".")] = "".join(strings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from verifiers import dkimpy_verdicts, records_of
 
+from mailer.transports.capture import CaptureListener
 from mailer.transports.memory import MemoryTransport
 from mailer.wiring import Parts
 
@@ -29,8 +31,7 @@ def signing_parts(database_url: str, tmp_path: Path) -> Iterator[Parts]:
 
 
 def test_every_readers_mail_leaves_with_a_signature_that_verifies(signing_parts: Parts) -> None:
-    assert signing_parts.dkim is not None
-    records = records_of([key.record(signing_parts.dkim.domain) for key in signing_parts.dkim.keys])
+    records = _records(signing_parts)
     b.sending_campaign(signing_parts, 5)
     with signing_parts.sessions.begin() as session:
         made = b.newsletter(session, "daily")
@@ -51,8 +52,33 @@ def test_every_readers_mail_leaves_with_a_signature_that_verifies(signing_parts:
     assert len(signatures) == 6
 
 
+def test_what_a_relay_receives_from_a_worker_verifies(signing_parts: Parts) -> None:
+    assert signing_parts.mailbox is not None
+    mailbox, records = signing_parts.mailbox, _records(signing_parts)
+    b.sending_campaign(signing_parts, 3)
+
+    async def run() -> None:
+        listener = CaptureListener(mailbox)
+        await listener.start()
+        sender = signing_parts.sender("test")
+        sender.start()
+        assert await asyncio.to_thread(sender.idle.wait, 30)
+        await asyncio.to_thread(sender.stop)
+        await listener.stop()
+
+    asyncio.run(run())
+    received = mailbox.latest(9)
+    assert len(received) == 3
+    assert all(dkimpy_verdicts(mail.raw, records) == [True] for mail in received)
+
+
 def test_without_a_key_mails_leave_unsigned(sqlite_parts: Parts) -> None:
     b.sending_campaign(sqlite_parts, 1)
     transport = MemoryTransport()
     b.send_all(sqlite_parts, transport)
     assert b"DKIM-Signature" not in transport.accepted[0][1]
+
+
+def _records(parts: Parts) -> dict[str, str]:
+    assert parts.dkim is not None
+    return records_of([key.record(parts.dkim.domain) for key in parts.dkim.keys])

@@ -111,8 +111,14 @@ def values(**changes: Any) -> ReaderValues:
     return ReaderValues(**{**base, **changes})
 
 
+@cache
+def variant() -> SignedMessage:
+    """One for all tests, as one serves all readers."""
+    return SignedMessage(compiled(), signer())
+
+
 def signed(**changes: Any) -> bytes:
-    return SignedMessage(compiled(), signer()).personalise(values(**changes))
+    return variant().personalise(values(**changes))
 
 
 Verdicts = Callable[[bytes], list[bool]]

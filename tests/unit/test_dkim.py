@@ -236,14 +236,19 @@ def test_what_is_cut_off_or_added_at_the_end_breaks_the_signatures(verdicts: Ver
     assert verdicts(signed()[:-40]) == [False, False]
 
 
+@pytest.mark.parametrize("verifier", ["dkimpy", "OpenDKIM"])
 @settings(max_examples=60, deadline=None)
 @given(name=st.text(max_size=90), local=st.from_regex(r"[a-z.+é]{1,20}", fullmatch=True))
-def test_whatever_a_reader_is_called_the_signatures_verify(name: str, local: str) -> None:
+def test_whatever_a_reader_is_called_the_signatures_verify(
+    verifier: str, name: str, local: str
+) -> None:
     try:
         raw = signed(name=name, email=f"{local}@readers.test")
     except HeaderRefused:
         return
-    assert dkimpy_verdicts(raw, records()) == [True, True]
+    if verifier == "dkimpy":
+        assert dkimpy_verdicts(raw, records()) == [True, True]
+        return
     with TemporaryDirectory() as scratch:
         assert opendkim_verdicts(raw, records(), Path(scratch)) == [True, True]
 

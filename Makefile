@@ -40,10 +40,11 @@ format: .venv/.dev ## put the code in order
 docs: .venv/.dev ## write the generated references anew
 	@$(BIN)/python -m mailer.cli.reference
 
-system: ## what the tests need beside Python: a browser and Postfix's smtp-sink (apt, when root)
+system: ## what the tests need beside Python: a browser, Postfix's smtp-sink and OpenDKIM's library (apt, when root)
 	@missing=""; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	test -x /usr/sbin/smtp-sink || missing="$$missing postfix"; \
+	test -x /usr/sbin/opendkim-testmsg || missing="$$missing opendkim-tools"; \
 	fc-list 2>/dev/null | grep -qi "NotoSansArabic" || missing="$$missing fonts-noto-core"; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

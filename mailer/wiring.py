@@ -19,12 +19,14 @@ from mailer.domain.tokens import TokenSigner
 from mailer.doorbell import Doorbell
 from mailer.embedded.valkey import running_url
 from mailer.feeds import fetch
+from mailer.rendering import DkimSigner
 from mailer.services.articles import Fetch
 from mailer.services.composing import Composer, MailIdentity
 from mailer.services.installing import make_keys, remember_keys
 from mailer.services.renderer import Renderer
 from mailer.services.sending import Pace, Sender
 from mailer.settings import KEY_NAMES, BadSetting, Settings, load
+from mailer.signing import dkim_signer
 from mailer.store.engine import Sessions, open_engine, open_sessions
 from mailer.store.migrate import create, refuse_wrong_version
 from mailer.store.relays import point_default_at
@@ -55,6 +57,7 @@ class Parts:
     links: Links
     identity: MailIdentity
     renderer: Renderer
+    dkim: DkimSigner | None
     mailbox: Mailbox | None
     doorbell: Doorbell
     fetch: Fetch
@@ -72,7 +75,7 @@ class Parts:
             self.engine,
             self.sessions,
             transport,
-            Composer(self.links, self.identity),
+            Composer(self.links, self.identity, self.dkim),
             worker=worker,
             now=now,
             jitter=random.random,
@@ -163,6 +166,7 @@ def open_parts(settings: Settings | None = None) -> Parts:
         parse_relay_url(
             settings.smtp_url
         )  # a wrong one is told at the start, not at the first mail
+    dkim = dkim_signer(settings)
     engine = open_engine(settings.database_url)
     refuse_wrong_version(engine)
     sessions = open_sessions(engine)
@@ -181,6 +185,7 @@ def open_parts(settings: Settings | None = None) -> Parts:
         links=links,
         identity=identity,
         renderer=Renderer(links, identity, settings.home / "templates"),
+        dkim=dkim,
         mailbox=None if settings.smtp_url else Mailbox(settings.inbox_dir),
         doorbell=Doorbell(settings.redis_url or running_url(settings.home)),
         fetch=partial(fetch, allow=settings.fetch_allow),

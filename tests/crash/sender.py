@@ -46,7 +46,7 @@ def run(parts: Parts, *, wrong: bool) -> None:
         parts.engine,
         parts.sessions,
         SmtpTransport(config, hello="crash.test"),
-        Composer(parts.links, parts.identity),
+        Composer(parts.links, parts.identity, parts.dkim),
         worker="crash",
         now=parts.now,
         jitter=lambda: 0.0,

@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -213,6 +213,8 @@ class LedgerDesk:
             connection = self._engine.connect()
             if self._engine.dialect.name == "postgresql":
                 connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+                # The plan does not depend on the rows, and making it costs as much as running it.
+                connection.execute(text("SET plan_cache_mode = force_generic_plan"))
             self._connection = connection
         return self._connection
 

@@ -197,7 +197,7 @@ class SmtpConnection:
         replies: list[bytes] = []
         try:
             if self._pipelines:
-                self._wire.write(*commands)
+                self._wire.write(b"".join(commands))
                 replies += await self._wire.replies(3, timeout=self._patience.data)
             else:
                 for command in commands:
@@ -222,7 +222,7 @@ class SmtpConnection:
                 content = b""
             if time.monotonic() > deadline:
                 self._wire.abort("the deadline passed before the final dot")
-            self._wire.write(content, b".\r\n", *behind)
+            self._wire.write(content, b"".join((b".\r\n", *behind)))
         except WireBroken as error:
             lost = Lost(Stage.DATA, str(error))
             return lost, _went_too(following, lost)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlalchemy import select, text
 
 from mailer.domain.articles import ArticleDraft, Image
@@ -85,6 +87,25 @@ def start(parts: Parts) -> int:
         parts.sessions, campaign_id, renderer=parts.renderer, now=parts.now, pause=lambda: None
     )
     return campaign_id
+
+
+def dkim_settings(folder: Path) -> dict[str, str]:
+    """Make an RSA key of 2048 bits; return the settings that sign with it."""
+    file = folder / "dkim.pem"
+    key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    file.chmod(0o600)
+    return {
+        "MAILER_DKIM_DOMAIN": "news.example.org",
+        "MAILER_DKIM_SELECTOR": "bench",
+        "MAILER_DKIM_KEY_FILE": str(file),
+    }
 
 
 def _story(number: int) -> ArticleDraft:

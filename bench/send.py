@@ -10,7 +10,6 @@ again; a round's ratio is against the mean of its neighbours. The figure that co
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import platform
@@ -21,29 +20,31 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
-
 from bench import content, plain
-from bench.sink import VerifyingSink
-from mailer.domain.errors import Refusal
+from bench.running import CannotMeasure, finish, send_all, two_workers, verify
 from mailer.embedded.leash import leashed
-from mailer.store.models import Campaign, delivery
+from mailer.store.models import Campaign
 from mailer.wiring import Parts
 
 _POSTFIX = Path("/usr/sbin")
 
 
-class CannotMeasure(Refusal):
-    """Something is missing, or went wrong, so that no figure would mean anything."""
+@dataclass(frozen=True)
+class Runner:
+    """One way to send: on which installation, with how many workers and what settings."""
+
+    name: str
+    parts: Parts
+    workers: int = 1
+    more: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -91,12 +92,17 @@ def main(arguments: list[str] | None = None, *, quiet: bool = False) -> dict[str
             "bytes": len(compiled[0]),
             "connections": options.connections,
         }
-        rows = _rounds(options, installations, port, len(compiled[0]))
+        rows = _rounds(options, _runners(options, installations, folder), port, len(compiled[0]))
         document["plain"] = _plain(installations, compiled[1], folder, port)
         document["senders"] = [row.summary() for row in rows]
         document["verified"] = {
-            name: _verify(parts, options.connections) for name, parts in installations.items()
+            name: verify(parts, options.connections) for name, parts in installations.items()
         }
+        if options.scale:
+            document["scale"] = {
+                name: two_workers(parts, options.connections)
+                for name, parts in installations.items()
+            }
     if not quiet:
         _print(document)
     if options.json:
@@ -111,6 +117,10 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--connections", type=int, default=50)
     parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="sqlite")
     parser.add_argument("--postgresql", help="an empty database's URL; else one is started")
+    parser.add_argument("--dkim", action="store_true", help="with RSA-2048 and two workers, too")
+    parser.add_argument(
+        "--scale", action="store_true", help="one worker and two, against a sink of 100 ms a mail"
+    )
     parser.add_argument("--json", help="write the document to this file too")
     return parser.parse_args(arguments)
 
@@ -160,28 +170,42 @@ def _smtp_sink() -> Iterator[int]:
         sink.wait()
 
 
+def _runners(
+    options: argparse.Namespace, installations: dict[str, Parts], folder: Path
+) -> list[Runner]:
+    runners = [Runner(f"mailer on {name}", parts) for name, parts in installations.items()]
+    if options.dkim:
+        signing = content.dkim_settings(folder)
+        runners += [
+            Runner(f"… {name}, RSA-2048, 2 workers", parts, 2, signing)
+            for name, parts in installations.items()
+        ]
+    return runners
+
+
 def _rounds(
-    options: argparse.Namespace, installations: dict[str, Parts], port: int, size: int
+    options: argparse.Namespace, runners: Sequence[Runner], port: int, size: int
 ) -> list[Measured]:
     source = Measured("smtp-source")
-    ours = {name: Measured(f"mailer on {name}") for name in installations}
+    ours = {runner.name: Measured(runner.name) for runner in runners}
     for number in range(options.rounds):
         before = _smtp_source(options, port, size)
         source.per_second.append(before)
-        for name, parts in installations.items():
-            print(f"round {number + 1} of {options.rounds}: {name} …", file=sys.stderr)
+        for runner in runners:
+            print(f"round {number + 1} of {options.rounds}: {runner.name} …", file=sys.stderr)
+            row = ours[runner.name]
             began = time.perf_counter()
-            campaign_id = content.start(parts)
-            ours[name].plan_seconds.append(time.perf_counter() - began)
-            told = _send(parts, {})
-            _refuse_unsent(parts, campaign_id)
+            campaign_id = content.start(runner.parts)
+            row.plan_seconds.append(time.perf_counter() - began)
+            cost = send_all(runner.parts, workers=runner.workers, more=runner.more)
+            finish(runner.parts, campaign_id)
             after = _smtp_source(options, port, size)
             source.per_second.append(after)
-            rate = options.messages / told["seconds"]
-            ours[name].per_second.append(rate)
-            ours[name].ratios.append(rate / statistics.mean((before, after)))
-            ours[name].cpu_us.append(told["cpu_seconds"] / options.messages * 1e6)
-            ours[name].peak_mib.append(told["peak_mib"])
+            rate = options.messages / cost.seconds
+            row.per_second.append(rate)
+            row.ratios.append(rate / statistics.mean((before, after)))
+            row.cpu_us.append(cost.cpu_seconds / options.messages * 1e6)
+            row.peak_mib.append(cost.peak_mib)
             before = after
     return [source, *ours.values()]
 
@@ -196,60 +220,6 @@ def _smtp_source(options: argparse.Namespace, port: int, size: int) -> float:
     began = time.perf_counter()
     subprocess.run(command, check=True)
     return float(options.messages / (time.perf_counter() - began))
-
-
-def _send(parts: Parts, more: dict[str, str]) -> dict[str, float]:
-    """Run the sender in a process of its own; return what it says of itself."""
-    settings = parts.settings
-    environment = {
-        **os.environ,
-        "MAILER_HOME": str(settings.home),
-        "MAILER_DATABASE_URL": settings.database_url.replace("+psycopg", ""),
-        "MAILER_PUBLIC_URL": settings.public_url,
-        "MAILER_SMTP_URL": settings.smtp_url or "",
-        **more,
-    }
-    ended = subprocess.run(
-        [sys.executable, "-m", "bench.sender"],
-        env=environment, check=True, capture_output=True, text=True,
-        cwd=Path(__file__).parents[1],
-    )  # fmt: skip
-    told: dict[str, float] = json.loads(ended.stdout)
-    return told
-
-
-def _refuse_unsent(parts: Parts, campaign_id: int) -> None:
-    with parts.sessions.begin() as session:
-        states: dict[str, int] = dict(
-            session.execute(
-                select(delivery.c.state, func.count())
-                .where(delivery.c.campaign_id == campaign_id)
-                .group_by(delivery.c.state)
-            ).all()
-        )
-        session.get_one(Campaign, campaign_id).state = "finished"
-    if set(states) != {"sent"}:
-        raise CannotMeasure(f"Not every mail was sent, so that nothing was measured: {states}.")
-
-
-def _verify(parts: Parts, connections: int) -> str:
-    """Send one campaign to the sink that looks into every mail."""
-    sink = VerifyingSink(parts.signer)
-    loop = asyncio.new_event_loop()
-    loop.run_until_complete(sink.start())
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    campaign_id = content.start(parts)
-    url = f"smtp://127.0.0.1:{sink.port}?tls=none&connections={connections}"
-    _send(parts, {"MAILER_SMTP_URL": url})
-    _refuse_unsent(parts, campaign_id)
-    asyncio.run_coroutine_threadsafe(sink.stop(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
-    if sink.problems:
-        raise CannotMeasure(f"{len(sink.problems)} mails are wrong, such as {sink.problems[0]}.")
-    return f"{len(sink.readers)} mails, each with its own working link"
 
 
 def _message(parts: Parts) -> tuple[bytes, str]:
@@ -292,7 +262,7 @@ def _print(document: dict[str, Any]) -> None:
         f"{document['messages']:,} mails of {document['bytes']:,} bytes over "
         f"{document['connections']} connections, {document['machine']}, {document['date']}\n"
     )
-    columns = "{:<24} {:>11} {:>14} {:>15} {:>13} {:>9}"
+    columns = "{:<34} {:>11} {:>14} {:>15} {:>13} {:>9}"
     print(columns.format("", "messages/s", "× smtp-source", "× plain recipe", "CPU µs/mail", "MiB"))
     for row in document["senders"]:
         print(
@@ -308,6 +278,8 @@ def _print(document: dict[str, Any]) -> None:
     print(columns.format("plain recipe", f"{recipe:,.1f}", "–", "1", "–", "–"))
     for name, words in document["verified"].items():
         print(f"verified on {name}: {words}")
+    for name, factor in document.get("scale", {}).items():
+        print(f"two workers on {name}, a sink of 100 ms a mail: {factor:.2f} × one worker")
 
 
 if __name__ == "__main__":

@@ -20,8 +20,6 @@ def main() -> None:
     seconds, cpu = time.perf_counter() - began, _cpu_seconds() - before
     sender.stop()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux counts in KiB
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    print(used.ru_utime, used.ru_stime, file=sys.stderr)
     json.dump({"seconds": seconds, "cpu_seconds": cpu, "peak_mib": peak}, sys.stdout)
 
 

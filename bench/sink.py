@@ -13,6 +13,7 @@ import re
 from mailer.domain.tokens import TokenKind, TokenSigner
 
 _LINK = re.compile(rb"(?m)^List-Unsubscribe: <https://news\.example\.org/u/([\w-]+)>\r$")
+_TAKEN = b"250 2.0.0 Ok: queued as BENCH\r\n"
 _END = b"\r\n.\r\n"
 
 
@@ -23,8 +24,10 @@ class BadMail(Exception):
 class VerifyingSink:
     """Takes mails, checks each, and counts."""
 
-    def __init__(self, signer: TokenSigner) -> None:
+    def __init__(self, signer: TokenSigner, *, pause: float = 0.0) -> None:
         self._signer = signer
+        self.pause = pause
+        """Seconds before a mail is answered; other conversations go on meanwhile."""
         self._bodies: set[bytes] = set()
         self.readers: set[int] = set()
         self.problems: list[str] = []
@@ -76,6 +79,7 @@ class _Talk(asyncio.Protocol):
         self._buffer = b""
         self._recipient = b""
         self._in_data = False
+        self._pausing = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.WriteTransport)
@@ -84,7 +88,15 @@ class _Talk(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        while self._step():
+        self._steps()
+
+    def _go_on(self) -> None:
+        self._pausing = False
+        self._transport.write(_TAKEN)
+        self._steps()
+
+    def _steps(self) -> None:
+        while not self._pausing and self._step():
             pass
 
     def _step(self) -> bool:
@@ -95,7 +107,11 @@ class _Talk(asyncio.Protocol):
             mail, self._buffer = self._buffer[: end + 2], self._buffer[end + len(_END) :]
             self._in_data = False
             self._sink.take(self._recipient, mail)
-            self._transport.write(b"250 2.0.0 Ok: queued as BENCH\r\n")
+            if self._sink.pause:
+                self._pausing = True
+                asyncio.get_running_loop().call_later(self._sink.pause, self._go_on)
+                return False
+            self._transport.write(_TAKEN)
             return True
         line, self._buffer = self._buffer[:end], self._buffer[end + 2 :]
         self._answer(line)

@@ -140,6 +140,8 @@ class Sender:
     def done(self) -> None:
         """A conversation has settled or given back everything that it took."""
         self._busy -= 1
+        if not self._busy and self._waiting.empty():
+            self._woken.set()  # that was the last: see at once whether there is more
 
     def give_back(self, claimed: Claimed) -> None:
         """Let another worker have it; not a byte of it was sent."""

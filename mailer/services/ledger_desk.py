@@ -164,7 +164,7 @@ class LedgerDesk:
             held, gated = self._exchange(settlements, requests, effects)
         except Exception as error:  # or the thread ends, and nobody is answered any more
             self._drop_connection()
-            known = isinstance(error, SQLAlchemyError)
+            known = isinstance(error, SQLAlchemyError | self._engine.dialect.loaded_dbapi.Error)
             reason = (str(error) or repr(error)).splitlines()[0]
             _log.error("the ledger failed", reason=reason, exc_info=not known)
             self._untold = settlements + [_given_back(request) for request in requests]

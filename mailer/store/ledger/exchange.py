@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from sqlalchemy import (
     BigInteger,
+    ClauseElement,
     ColumnElement,
     Connection,
-    Executable,
     Float,
     FromClause,
     Integer,
@@ -37,6 +37,7 @@ from mailer.domain.campaigns import CampaignState
 from mailer.domain.deliveries import DeliveryKind, DeliveryState
 from mailer.store.audience import has_consent, has_request, is_suppressed
 from mailer.store.clock import DatabaseTime
+from mailer.store.hot import run
 from mailer.store.models import Campaign, attempt, delivery
 from mailer.store.once import Insert, insert_for
 from mailer.store.rowset import Rowset
@@ -120,35 +121,31 @@ def exchange(
     the gate's answer. Nothing may be acted upon before it is committed. Telling a settlement twice
     changes nothing.
     """
-    dialect = connection.dialect.name
     told = _TOLD.parameters(settlements)
     asked = _ASKED.parameters(requests)
     until = {"lease": lease.total_seconds()}
-    found: set[tuple[int, int]] = set()
-    if dialect == "postgresql":
-        rows = connection.execute(_at_once(dialect), {**told, **asked, **until})
-        found.update((int(row[0]), int(row[1])) for row in rows)
+    if connection.dialect.name == "postgresql":
+        found = set(run(connection, _at_once, **told, **asked, **until))
     else:
+        found = set()
         if settlements:
-            settled = connection.execute(_settle(dialect), told).scalars().all()
-            connection.execute(_note(dialect), told)
-            found.update((_SETTLED, each) for each in settled)
+            found.update((_SETTLED, row[0]) for row in run(connection, _settle, **told))
+            run(connection, _note, **told)
         if requests:
-            opened = connection.execute(_gate(dialect), {**asked, **until}).scalars().all()
-            found.update((_OPENED, each) for each in opened)
+            found.update((_OPENED, row[0]) for row in run(connection, _gate, **asked, **until))
     held = [(_SETTLED, each.id) in found for each in settlements]
     answers = {
         each.id: Gated.OPEN if (_OPENED, each.id) in found else Gated.LEASE_LOST
         for each in requests
     }
     if Gated.LEASE_LOST in answers.values():
-        closed = connection.execute(_close_refused(dialect), asked).scalars()
-        answers.update(dict.fromkeys(closed, Gated.CLOSED))
+        closed = run(connection, _close_refused, **asked)
+        answers.update(dict.fromkeys((row[0] for row in closed), Gated.CLOSED))
     return held, answers
 
 
 @cache
-def _at_once(dialect: str) -> Executable:
+def _at_once(dialect: str) -> ClauseElement:
     """Return settle, note and gate as one statement (data-modifying CTEs)."""
     settled = _settle(dialect).cte("settled")
     opened = _gate(dialect).cte("opened")
@@ -215,7 +212,7 @@ def _gate(dialect: str) -> Update:
 
 
 @cache
-def _close_refused(dialect: str) -> Executable:
+def _close_refused(dialect: str) -> ClauseElement:
     """End what consent or suppression forbids; what only waits for its campaign goes back."""
     asked = _ASKED.table(dialect)
     suppressed = _suppressed()

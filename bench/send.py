@@ -93,11 +93,12 @@ def main(arguments: list[str] | None = None, *, quiet: bool = False) -> dict[str
             "connections": options.connections,
         }
         rows = _rounds(options, _runners(options, installations, folder), port, len(compiled[0]))
-        document["plain"] = _plain(installations, compiled[1], folder, port)
         document["senders"] = [row.summary() for row in rows]
-        document["verified"] = {
-            name: verify(parts, options.connections) for name, parts in installations.items()
-        }
+        if not options.alone:
+            document["plain"] = _plain(installations, compiled[1], folder, port)
+            document["verified"] = {
+                name: verify(parts, options.connections) for name, parts in installations.items()
+            }
         if options.scale:
             document["scale"] = {
                 name: two_workers(parts, options.connections)
@@ -117,6 +118,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--connections", type=int, default=50)
     parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="sqlite")
     parser.add_argument("--postgresql", help="an empty database's URL; else one is started")
+    parser.add_argument(
+        "--alone", action="store_true", help="our sender alone, for long runs: a million, say"
+    )
     parser.add_argument("--dkim", action="store_true", help="with RSA-2048 and two workers, too")
     parser.add_argument(
         "--scale", action="store_true", help="one worker and two, against a sink of 100 ms a mail"
@@ -189,7 +193,7 @@ def _rounds(
     source = Measured("smtp-source")
     ours = {runner.name: Measured(runner.name) for runner in runners}
     for number in range(options.rounds):
-        before = _smtp_source(options, port, size)
+        before = 0.0 if options.alone else _smtp_source(options, port, size)
         source.per_second.append(before)
         for runner in runners:
             print(f"round {number + 1} of {options.rounds}: {runner.name} …", file=sys.stderr)
@@ -199,15 +203,16 @@ def _rounds(
             row.plan_seconds.append(time.perf_counter() - began)
             cost = send_all(runner.parts, workers=runner.workers, more=runner.more)
             finish(runner.parts, campaign_id)
-            after = _smtp_source(options, port, size)
-            source.per_second.append(after)
             rate = options.messages / cost.seconds
             row.per_second.append(rate)
-            row.ratios.append(rate / statistics.mean((before, after)))
+            if not options.alone:
+                after = _smtp_source(options, port, size)
+                source.per_second.append(after)
+                row.ratios.append(rate / statistics.mean((before, after)))
+                before = after
             row.cpu_us.append(cost.cpu_seconds / options.messages * 1e6)
             row.peak_mib.append(cost.peak_mib)
-            before = after
-    return [source, *ours.values()]
+    return [*ours.values()] if options.alone else [source, *ours.values()]
 
 
 def _smtp_source(options: argparse.Namespace, port: int, size: int) -> float:
@@ -257,7 +262,7 @@ def _await_port(port: int) -> None:
 
 
 def _print(document: dict[str, Any]) -> None:
-    recipe = document["plain"]["per_second"]
+    recipe = document.get("plain", {}).get("per_second")
     print(
         f"{document['messages']:,} mails of {document['bytes']:,} bytes over "
         f"{document['connections']} connections, {document['machine']}, {document['date']}\n"
@@ -269,14 +274,18 @@ def _print(document: dict[str, Any]) -> None:
             columns.format(
                 row["name"],
                 f"{row['per_second']:,.0f}",
-                f"{row['ratios']:.2f}" if "ratios" in row else "1.00",
-                f"{row['per_second'] / recipe:,.0f}",
+                f"{row['ratios']:.2f}" if "ratios" in row else "–",
+                f"{row['per_second'] / recipe:,.0f}" if recipe else "–",
                 f"{row['cpu_us']:.0f}" if "cpu_us" in row else "–",
                 f"{row['peak_mib']:.0f}" if "peak_mib" in row else "–",
             )
         )
-    print(columns.format("plain recipe", f"{recipe:,.1f}", "–", "1", "–", "–"))
-    for name, words in document["verified"].items():
+    if recipe:
+        print(columns.format("plain recipe", f"{recipe:,.1f}", "–", "1", "–", "–"))
+    for row in document["senders"]:
+        if "plan_seconds" in row:
+            print(f"planned for {row['name']}: in {row['plan_seconds']:.1f} s")
+    for name, words in document.get("verified", {}).items():
         print(f"verified on {name}: {words}")
     for name, factor in document.get("scale", {}).items():
         print(f"two workers on {name}, a sink of 100 ms a mail: {factor:.2f} × one worker")

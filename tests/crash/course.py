@@ -49,4 +49,4 @@ def open_deliveries(parts: Parts) -> int:
 
 def text_of(log: Path) -> str:
     """Return the end of what a process had to say."""
-    return log.read_text("utf-8", "replace")[-3000:]
+    return log.read_text("utf-8", "replace")[-20_000:]

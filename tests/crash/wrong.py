@@ -17,7 +17,10 @@ T = TypeVar("T")
 
 
 class RecordsAfterSending(LedgerDesk):
-    """No row says `sending` before the relay has the content: a crash sends it twice."""
+    """No gate is asked and no row says `sending` before the relay has the content.
+
+    A crash in between sends it twice, and who has left meanwhile gets it all the same.
+    """
 
     async def visit(
         self,
@@ -25,6 +28,8 @@ class RecordsAfterSending(LedgerDesk):
         request: GateRequest | None = None,
         effects: tuple[Effect, ...] = (),
     ) -> Told:
+        for each in settlements:
+            await super().visit(request=GateRequest(each.id, each.period, each.fence))
         told = await super().visit(*settlements, effects=effects)
         return Told(told.held, Gated.OPEN if request else None)
 

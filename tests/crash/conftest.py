@@ -1,4 +1,4 @@
-"""What the crash tests share: a nursery for sender processes, and one line of figures at the end."""
+"""What the crash tests share: a nursery for sender processes, and figures at the end of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The course of a campaign under trouble: its sender processes, and how much is still to be done."""
+"""The course of a campaign under trouble: its senders, and how much is still to be done."""
 
 from __future__ import annotations
 

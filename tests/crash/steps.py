@@ -71,7 +71,7 @@ def mortal_desk(death: Death) -> type[LedgerDesk]:
 
 
 class MortalTransport(smtp.SmtpTransport):
-    """A transport whose process dies when the relay has spoken (6, 10), or been spoken to (8, 9)."""
+    """Its process dies when the relay has spoken (6, 10), or has been spoken to (8, 9)."""
 
     def __init__(self, config: RelayConfig, death: Death) -> None:
         super().__init__(config, hello="crash.test")

@@ -20,8 +20,12 @@ CRASHES = 5
 WITHIN = 150.0
 
 CAMPAIGNS = [
-    pytest.param(7, 300),
-    *(pytest.param(seed, 600, marks=pytest.mark.long) for seed in range(100, 120)),
+    pytest.param("sqlite", 7, 300),
+    pytest.param("postgresql", 7, 300),
+    *(
+        pytest.param(("sqlite", "postgresql")[seed % 2], seed, 600, marks=pytest.mark.long)
+        for seed in range(100, 120)
+    ),
 ]
 
 
@@ -51,7 +55,7 @@ def _play(parts: Parts, tmp_path: Path, seed: int, readers: int, *, wrong: str =
                 time.sleep(dice.random() * 0.15)
 
 
-@pytest.mark.parametrize(("seed", "readers"), CAMPAIGNS)
+@pytest.mark.parametrize(("database_url", "seed", "readers"), CAMPAIGNS, indirect=["database_url"])
 def test_killed_again_and_again_nobody_gets_it_twice_and_nobody_is_forgotten(
     parts: Parts,
     tmp_path: Path,

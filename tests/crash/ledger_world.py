@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.deliveries import OPEN, DeliveryState, may_follow
-from mailer.store.ledger import Claimed, Gated, GateRequest, Settlement
+from mailer.store.ledger import Claimed, Gated, GateRequest, Settlement, uncertain
 from mailer.store.models import Campaign, delivery
 from mailer.wiring import Parts, open_parts
 
@@ -187,7 +187,7 @@ class LedgerWorld(RuleBasedStateMachine):
 
     @invariant()
     def the_rows_keep_their_promises(self) -> None:
-        """I1, I2, I4 and I5 of every row, after every step."""
+        """I1, I2, I4 and I5 of every row, and whatever is uncertain is listed: after every step."""
         rows, self.steps = self.rows(), self.steps + 1
         assert set(rows) == self._audience, "nobody is added, nobody is forgotten"
         for row in rows.values():
@@ -202,6 +202,9 @@ class LedgerWorld(RuleBasedStateMachine):
                 assert not times, f"{row.state}, and the relay has it"
         if self.campaign_state() is C.FINISHED:
             assert not any(row.state in OPEN for row in rows.values())
+        doubtful = sum(row.state is S.UNCERTAIN for row in rows.values())
+        with self.parts.sessions() as session:
+            assert uncertain(session) == ([(1, doubtful)] if doubtful else [])
         self.before = rows
 
 

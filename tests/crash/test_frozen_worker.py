@@ -8,7 +8,9 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import building as b
 import pytest
@@ -18,6 +20,12 @@ from processes import until
 from sink import accepted_by, noted, running_sink
 from sqlalchemy import text
 
+from mailer.domain.relays import RelayConfig, Security
+from mailer.services.composing import Composer
+from mailer.services.ledger_desk import LedgerDesk, Told
+from mailer.services.sending import Pace, Sender
+from mailer.store.ledger import Gated
+from mailer.transports.smtp import SmtpTransport
 from mailer.wiring import Parts
 
 READERS = 40
@@ -64,6 +72,39 @@ def test_a_worker_frozen_over_its_lease_sends_nothing_twice_and_still_tells_what
     result.check(exposed=CONNECTIONS)
     assert doubtful - result.uncertain, "at least one answer had come while it was frozen"
     assert [each for each in noted(file, "began") if each["at"] > continued] == []
+
+
+class HearsLate(LedgerDesk):
+    """The process is frozen when the gate is open, and before it knows."""
+
+    async def visit(self, *settlements: Any, **more: Any) -> Told:
+        """Visit, and hear the answer late."""
+        told = await super().visit(*settlements, **more)
+        if told.gated is Gated.OPEN:
+            time.sleep(0.3)
+        return told
+
+
+def test_an_answer_of_the_gate_that_is_heard_too_late_opens_nothing(
+    sqlite_parts: Parts, tmp_path: Path
+) -> None:
+    b.sending_campaign(sqlite_parts, 2)
+    file = tmp_path / "accepted"
+    with running_sink(file) as port:
+        sender = Sender(
+            sqlite_parts.engine, sqlite_parts.sessions,
+            SmtpTransport(RelayConfig("127.0.0.1", port, Security.NONE), hello="test"),
+            Composer(sqlite_parts.links, sqlite_parts.identity),
+            worker="test", now=sqlite_parts.now, jitter=lambda: 0.5, desk=HearsLate,
+            pace=Pace(connections=1, gate_to_body=timedelta(seconds=0.2)),
+        )  # fmt: skip
+        sender.start()
+        try:
+            assert sender.idle.wait(30)
+        finally:
+            sender.stop()
+    assert noted(file, "began") == []
+    assert set(b.states(sqlite_parts).values()) == {"queued"}
 
 
 def _freeze(worker: subprocess.Popen[bytes], parts: Parts) -> None:

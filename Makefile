@@ -6,7 +6,7 @@ BIN := .venv/bin
 TESTERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test dev lint types imports unit bench format docs system clean
+.PHONY: help demo test crash dev lint types imports unit bench format docs system clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ demo: .venv/.run ## the main job on sample content, then stay up (ARGS=--exit en
 
 test: dev system lint types imports ## everything: rules, types and all tests with real servers and a browser
 	@$(BIN)/pytest -n $(TESTERS) --dist loadfile
+
+crash: dev ## the long crash tests: every pair of steps, 20 seeds of kill -9, minutes of frozen parts
+	@$(BIN)/pytest tests/crash -n $(TESTERS) --dist worksteal -m "long or not long"
 
 dev: .venv/.dev ## make .venv with everything, for .venv/bin/mailer and .venv/bin/pytest
 

@@ -44,7 +44,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def postgres_template(postgres_server: str) -> str:
     """The name of a migrated database that others are copied from."""
     _create(postgres_server, "template_migrated")
-    upgrade(_sqlalchemy(postgres_server + "template_migrated"))
+    upgrade(sqlalchemy_url(postgres_server + "template_migrated"))
     return "template_migrated"
 
 
@@ -65,7 +65,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     server = request.getfixturevalue("postgres_server")
     name = f"t{secrets.token_hex(6)}"
     _create(server, name, request.getfixturevalue("postgres_template"))
-    return _sqlalchemy(server + name)
+    return sqlalchemy_url(server + name)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -76,7 +76,7 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     server = request.getfixturevalue("postgres_server")
     name = f"t{secrets.token_hex(6)}"
     _create(server, name)
-    return _sqlalchemy(server + name)
+    return sqlalchemy_url(server + name)
 
 
 @pytest.fixture
@@ -135,5 +135,6 @@ def _create(server: str, name: str, template: str = "template0") -> None:
         )
 
 
-def _sqlalchemy(url: str) -> str:
+def sqlalchemy_url(url: str) -> str:
+    """Return the address of a PostgreSQL database with the driver that we use."""
     return url.replace("postgresql://", "postgresql+psycopg://", 1)

@@ -16,12 +16,14 @@ from mailer.embedded.leash import leashed
 WITHIN = 90.0
 
 
-def until(look: Callable[[], object], what: str, within: float = WITHIN) -> None:
+def until(
+    look: Callable[[], object], what: str, within: float = WITHIN, *, every: float = 0.1
+) -> None:
     """Wait until `look` finds something."""
     deadline = time.monotonic() + within
     while not look():
         assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.1)
+        time.sleep(every)
 
 
 def clean_environment(**more: str) -> dict[str, str]:

@@ -53,44 +53,63 @@ def postgres_binaries(scratch: Path) -> Path | None:
     return found[0].parent if found else None
 
 
-@contextmanager
-def postgres_server(scratch: Path, *, durable: bool = False) -> Iterator[str]:
-    """Run PostgreSQL in `scratch` until the end; yields `postgresql://…/` without a database.
+class PostgresServer:
+    """PostgreSQL in a folder of its own; it may be stopped and started again on the same port.
 
     `durable` for benchmarks: it syncs as one in earnest does. Tests kill us, not the machine.
     """
-    binaries = postgres_binaries(scratch)
-    if binaries is None:
-        raise RuntimeError("no PostgreSQL: `make dev` installs one for the tests")
-    user = pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
-    as_user = {"user": user.pw_uid, "group": user.pw_gid} if os.getuid() == 0 else {}
-    data = scratch / "data"
-    _open_to(scratch, user.pw_uid, user.pw_gid)
-    environment = {**os.environ, "LC_ALL": "C.UTF-8", "HOME": str(scratch)}
-    subprocess.run(
-        [binaries / "initdb", "-D", data, "-U", "tests", "-A", "trust", "-E", "UTF8", "--no-sync"],
-        check=True, capture_output=True, env=environment, cwd=scratch, **as_user,
-    )  # fmt: skip
-    port = free_port()
-    settings = (
-        "listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={scratch}",
-        "max_connections=200", "synchronous_commit=on",
-        *(() if durable else ("fsync=off", "full_page_writes=off")),
-    )  # fmt: skip
-    options = [part for setting in settings for part in ("-c", setting)]
-    with (scratch / "postgresql.log").open("wb") as log:
-        server = subprocess.Popen(
-            [binaries / "postgres", "-D", data, *options],
-            stdout=log, stderr=log, env=environment, cwd=scratch,
-            preexec_fn=leashed(signal.SIGQUIT), **as_user,
+
+    def __init__(self, scratch: Path, *, durable: bool = False) -> None:
+        scratch.mkdir(exist_ok=True)
+        binaries = postgres_binaries(scratch)
+        if binaries is None:
+            raise RuntimeError("no PostgreSQL: `make dev` installs one for the tests")
+        self._binaries, self._scratch, self._durable = binaries, scratch, durable
+        user = pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
+        self._as_user = {"user": user.pw_uid, "group": user.pw_gid} if os.getuid() == 0 else {}
+        self._environment = {**os.environ, "LC_ALL": "C.UTF-8", "HOME": str(scratch)}
+        self._port = free_port()
+        self.url = f"postgresql://tests@127.0.0.1:{self._port}/"
+        _open_to(scratch, user.pw_uid, user.pw_gid)
+        subprocess.run(
+            [binaries / "initdb", "-D", scratch / "data", "-U", "tests", "-A", "trust",
+             "-E", "UTF8", "--no-sync"],
+            check=True, capture_output=True, env=self._environment, cwd=scratch, **self._as_user,
         )  # fmt: skip
-    url = f"postgresql://tests@127.0.0.1:{port}/"
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        settings = (
+            "listen_addresses=127.0.0.1", f"port={self._port}",
+            f"unix_socket_directories={self._scratch}", "max_connections=200",
+            "synchronous_commit=on",
+            *(() if self._durable else ("fsync=off", "full_page_writes=off")),
+        )  # fmt: skip
+        options = [part for setting in settings for part in ("-c", setting)]
+        log = self._scratch / "postgresql.log"
+        with log.open("ab") as output:
+            self._server = subprocess.Popen(
+                [self._binaries / "postgres", "-D", self._scratch / "data", *options],
+                stdout=output, stderr=output, env=self._environment, cwd=self._scratch,
+                preexec_fn=leashed(signal.SIGQUIT), **self._as_user,
+            )  # fmt: skip
+        _await(lambda: _accepts(self.url), self._server, log)
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Stop; at once means that it hangs up on everybody and has to recover at its start."""
+        self._server.send_signal(signal.SIGQUIT if at_once else signal.SIGINT)
+        self._server.wait(20)
+
+
+@contextmanager
+def postgres_server(scratch: Path, *, durable: bool = False) -> Iterator[str]:
+    """Run PostgreSQL in `scratch` until the end; yields `postgresql://…/` without a database."""
+    server = PostgresServer(scratch, durable=durable)
+    server.start()
     try:
-        _await(lambda: _accepts(url), server, scratch / "postgresql.log")
-        yield url
+        yield server.url
     finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(20)
+        server.stop()
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """A relay for the tests, on loopback: it fails where its script says, and its file is the truth.
 
-What it accepted stands, fsynced, in a file of JSON lines before its 250 goes out. As a program of
-its own (`running_sink`) it prints its port.
+What became of every content stands, fsynced, in a file of JSON lines before its answer goes out:
+`began` (the first byte after 354), then `accepted`, `refused` for good, or `dropped` (the
+connection closed after the final dot without a word, whether it was accepted or not). As a program
+of its own (`running_sink`) it prints its port.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ import signal
 import ssl
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mailer.embedded.leash import leashed
 
@@ -41,7 +45,7 @@ def seeded(seed: int, share: float) -> Trouble:
     dice = random.Random(seed)
     kinds = {
         "RCPT": ["450 4.2.1 busy", DROP],
-        "DOT": ["451 4.3.0 later", DROP, DROP_AFTER_DOT],
+        "DOT": ["451 4.3.0 later", "554 5.6.0 not this one", DROP, DROP_AFTER_DOT],
     }
 
     def trouble(stage: str, _line: str) -> str | None:
@@ -73,12 +77,6 @@ class Sink:
     async def stop(self) -> None:
         """Stop listening."""
         self._server.close()
-
-    def accepted(self) -> list[dict[str, str]]:
-        """Return what stands in the file."""
-        if not self.file.exists():
-            return []
-        return [json.loads(line) for line in self.file.read_text("utf-8").splitlines()]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -126,14 +124,17 @@ class Sink:
                         await say("503 5.5.1 no recipient")
                         continue
                     await say("354 go on")
-                    raw = await reader.readuntil(b"\r\n.\r\n")
+                    raw = await reader.readexactly(1)
+                    self._note("began", recipient)
+                    raw += await reader.readuntil(b"\r\n.\r\n")
                     answer = self.trouble("DOT", recipient)
-                    if answer == DROP:
-                        return
                     if answer in (None, DROP_AFTER_DOT):
-                        self._keep(recipient, raw)
-                    if answer == DROP_AFTER_DOT:
+                        self._note("accepted", recipient, raw)
+                    if answer in (DROP, DROP_AFTER_DOT):
+                        self._note("dropped", recipient, raw)
                         return
+                    if answer and answer.startswith("5"):
+                        self._note("refused", recipient, raw)
                     await asyncio.sleep(self.pause)
                     await say(answer or "250 2.0.0 Ok: queued as SINK1")
                     recipient = ""
@@ -151,13 +152,15 @@ class Sink:
                 case _:
                     await say("502 5.5.1 what")
 
-    def _keep(self, recipient: str, raw: bytes) -> None:
+    def _note(self, what: str, recipient: str, raw: bytes = b"") -> None:
         found = re.search(rb"(?m)^X-Mailer-Delivery: (\S+)", raw)
-        entry = {"to": recipient, "delivery": found.group(1).decode() if found else ""}
+        name = found.group(1).decode() if found else ""
+        entry = {"what": what, "to": recipient, "delivery": name, "at": time.monotonic()}
         with self.file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
             file.flush()
-            os.fsync(file.fileno())
+            if what != "began":
+                os.fsync(file.fileno())
 
 
 @contextmanager
@@ -178,10 +181,15 @@ def running_sink(
         sink.communicate()
 
 
+def noted(file: Path, what: str) -> list[dict[str, Any]]:
+    """Return the entries of one kind in a sink's file, in their order."""
+    whole = file.read_text("utf-8").rpartition("\n")[0] if file.exists() else ""
+    return [entry for entry in map(json.loads, whole.splitlines()) if entry["what"] == what]
+
+
 def accepted_by(file: Path) -> Counter[str]:
-    """Return how often each address stands in a sink's file."""
-    lines = file.read_text("utf-8").splitlines() if file.exists() else []
-    return Counter(json.loads(line)["to"] for line in lines)
+    """Return how often each address was accepted, by a sink's file."""
+    return Counter(entry["to"] for entry in noted(file, "accepted"))
 
 
 async def _main() -> None:

@@ -108,13 +108,15 @@ class Conversation:
         said: Judgement | None = None  # about the delivery before; told with the next visit
         while True:
             if isinstance(offered, Ready):
+                # Counted from the question: a process may be frozen before it hears the answer.
+                deadline = time.monotonic() + self._gate_to_body
                 if not await self._passes_gate(said, current):
                     await self._hang_up()
                     return
                 following = self._following()
                 outcome, next_offered = await connection.hand_over(
                     current.content,
-                    deadline=time.monotonic() + self._gate_to_body,
+                    deadline=deadline,
                     following=following.envelope if following else None,
                 )
                 said = self._judge.outcome(current.claimed, outcome)

@@ -216,7 +216,7 @@ class SmtpConnection:
         pipelined = following is not None and self._pipelines and self._unfit(following) is None
         behind = self._commands(following) if following is not None and pipelined else ()
         try:
-            if len(content) > _AT_ONCE:
+            if len(content) > _AT_ONCE and time.monotonic() <= deadline:
                 self._wire.write(content)
                 await self._wire.drained(timeout=self._patience.body)
                 content = b""

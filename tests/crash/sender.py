@@ -1,67 +1,107 @@
 """A sender process for the crash tests: short leases, so that a crash is repaired in seconds.
 
-`--wrong` plays the mistake that the tests must find: it hands over first and records afterwards,
-with nothing written in between.
+It puts right what the one before left, and waits for no retry. By order it dies at a numbered step
+of docs/crash-table.md (`crash/steps.py`), or makes a mistake that the tests must find
+(`crash/wrong.py`).
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
+from dataclasses import dataclass, fields
 from datetime import timedelta
 
-from sqlalchemy import update
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from steps import Death, MortalTransport, mortal_desk
+from wrong import MISTAKES
 
+from mailer.domain.deliveries import OPEN
 from mailer.domain.relays import parse_relay_url
 from mailer.services.composing import Composer
-from mailer.services.ledger_desk import Effect, LedgerDesk, Told
+from mailer.services.ledger_desk import LedgerDesk
 from mailer.services.sending import Pace, Sender
-from mailer.store.ledger import Gated, GateRequest, Settlement, recover_abandoned
+from mailer.store.ledger import recover_abandoned
 from mailer.store.models import RelayState, delivery
 from mailer.transports.smtp import SmtpTransport
 from mailer.wiring import Parts, open_parts
 
-LEASE = timedelta(seconds=2)
-GRACE = timedelta(seconds=1)
+
+@dataclass(frozen=True)
+class Order:
+    """How one process is to live; times in seconds."""
+
+    connections: int = 5
+    lease: float = 2.0
+    grace: float = 1.0
+    rest: float = 0.3
+    """Between two looks at what was left behind."""
+    wrong: str = ""
+    """One of the MISTAKES."""
+    dies_at: int = 0
+    """A step of docs/crash-table.md, the `time`-th time that it is reached."""
+    time: int = 1
+    ends: bool = False
+    """Whether to end when nothing is open any more."""
 
 
-class OpensEveryGate(LedgerDesk):
-    """The mistake: no row says `sending` before the relay has the content."""
-
-    async def visit(
-        self,
-        *settlements: Settlement,
-        request: GateRequest | None = None,
-        effects: tuple[Effect, ...] = (),
-    ) -> Told:
-        told = await super().visit(*settlements, effects=effects)
-        return Told(told.held, Gated.OPEN if request else None)
+def live(parts: Parts, order: Order) -> None:
+    """Send until killed, dead by order, or done."""
+    sender = _sender(parts, order)
+    sender.start()
+    while not (_tidy(parts, timedelta(seconds=order.grace)) and order.ends):
+        time.sleep(order.rest)
+    sender.stop()
 
 
-def run(parts: Parts, *, wrong: bool) -> None:
-    """Send until killed; put right what the one before left, and do not wait for retries."""
+def _sender(parts: Parts, order: Order) -> Sender:
     assert parts.settings.smtp_url
     config = parse_relay_url(parts.settings.smtp_url)
-    sender = Sender(
+    desk = MISTAKES[order.wrong] if order.wrong else LedgerDesk
+    transport = SmtpTransport(config, hello="crash.test")
+    if order.dies_at:
+        death = Death(order.dies_at, order.time)
+        transport, desk = MortalTransport(config, death), mortal_desk(death)
+    return Sender(
         parts.engine,
         parts.sessions,
-        SmtpTransport(config, hello="crash.test"),
+        transport,
         Composer(parts.links, parts.identity, parts.dkim),
         worker="crash",
         now=parts.now,
         jitter=lambda: 0.0,
-        pace=Pace(connections=5, lease=LEASE, look_again=timedelta(milliseconds=100)),
-        desk=OpensEveryGate if wrong else LedgerDesk,
+        pace=Pace(
+            connections=order.connections,
+            lease=timedelta(seconds=order.lease),
+            gate_to_body=timedelta(seconds=order.lease / 2),
+            look_again=timedelta(milliseconds=50),
+        ),
+        desk=desk,
     )
-    sender.start()
-    while True:
-        time.sleep(0.3)
+
+
+def _tidy(parts: Parts, grace: timedelta) -> bool:
+    """Do the sweep's work and make retries due; say whether nothing is open any more."""
+    try:
         with parts.sessions.begin() as session:
-            recover_abandoned(session, grace=GRACE)
+            recover_abandoned(session, grace=grace)
             waits = (delivery.c.state == "queued", delivery.c.next_at > parts.now())
             session.execute(update(delivery).where(*waits).values(next_at=parts.now()))
             session.execute(update(RelayState).values(back_off_until=None))
+            left = select(func.count()).where(delivery.c.state.in_([each.value for each in OPEN]))
+            return session.scalar(left) == 0
+    except SQLAlchemyError:
+        return False  # the database is away; the next look may find it
+
+
+def _order() -> Order:
+    parser = argparse.ArgumentParser()
+    for field in fields(Order):
+        kind = type(field.default)
+        parser.add_argument(f"--{field.name}", type=kind, default=field.default)
+    return Order(**vars(parser.parse_args()))
 
 
 if __name__ == "__main__":
-    run(open_parts(), wrong="--wrong" in sys.argv)
+    live(open_parts(), _order())

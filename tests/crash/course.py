@@ -1,0 +1,52 @@
+"""The course of a campaign under trouble: its senders, and how much is still to be done."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from processes import clean_environment
+from sqlalchemy import func, select
+
+from mailer.domain.deliveries import OPEN
+from mailer.embedded.leash import leashed
+from mailer.store.models import delivery
+from mailer.wiring import Parts
+
+SENDER = Path(__file__).parent / "sender.py"
+
+
+@contextmanager
+def sender_process(
+    environment: dict[str, str], log: Path, **order: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a sender by this order (`sender.Order`); it is killed in the end."""
+    arguments = [part for name, value in order.items() for part in (f"--{name}", str(value))]
+    with log.open("ab") as output:
+        sender = subprocess.Popen(
+            [sys.executable, str(SENDER), *arguments],
+            env=clean_environment(**environment), stdout=output, stderr=output,
+            preexec_fn=leashed(signal.SIGKILL),
+        )  # fmt: skip
+    try:
+        yield sender
+    finally:
+        sender.kill()
+        sender.wait()
+
+
+def open_deliveries(parts: Parts) -> int:
+    """Return how many deliveries still have something to be done."""
+    with parts.sessions() as session:
+        states = [state.value for state in OPEN]
+        return session.scalar(select(func.count()).where(delivery.c.state.in_(states))) or 0
+
+
+def text_of(log: Path) -> str:
+    """Return the end of what a process had to say."""
+    return log.read_text("utf-8", "replace")[-20_000:]

@@ -1,0 +1,60 @@
+"""The ledger keeps its promises in whatever order things happen (Hypothesis, on SQLite)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import building as b
+import pytest
+from crash.ledger_machine import LedgerMachine
+from crash.ledger_world import GRACE, LONG_AGO, READERS
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import rule, run_state_machine_as_test
+from sqlalchemy import update
+
+from mailer.store.models import delivery
+from mailer.wiring import Parts
+
+ORDINARY = settings(
+    max_examples=80,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+THOROUGH = settings(
+    ORDINARY, max_examples=500, stateful_step_count=60, derandomize=False, print_blob=True
+)
+
+
+@pytest.fixture
+def template(sqlite_parts: Parts) -> Path:
+    """A database with a campaign that is ready to send."""
+    b.sending_campaign(sqlite_parts, READERS)
+    sqlite_parts.engine.dispose()  # so that everything stands in the one file
+    return Path(str(sqlite_parts.engine.url.database))
+
+
+@pytest.mark.parametrize("thoroughness", [ORDINARY, pytest.param(THOROUGH, marks=pytest.mark.long)])
+def test_the_rows_never_contradict_the_relay(template: Path, thoroughness: settings) -> None:
+    machine = type("Machine", (LedgerMachine,), {"template": template})
+    run_state_machine_as_test(machine, settings=thoroughness)
+
+
+def test_the_machine_finds_a_ledger_that_tries_again_what_was_abandoned(template: Path) -> None:
+    class TriesAgain(LedgerMachine):
+        @rule()
+        def recover(self) -> None:
+            abandoned = (
+                delivery.c.state == "sending",
+                delivery.c.lease_until < self.parts.now() - GRACE,
+            )
+            again = {"state": "queued", "next_at": self.parts.now() - LONG_AGO}
+            with self.transaction() as session:
+                session.execute(update(delivery).where(*abandoned).values(again))
+
+    TriesAgain.template = template
+    only_find = settings(ORDINARY, phases=[Phase.generate], max_examples=2_000)
+    with pytest.raises(AssertionError, match="the relay has it"):
+        run_state_machine_as_test(TriesAgain, settings=only_find)

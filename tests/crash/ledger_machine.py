@@ -169,7 +169,9 @@ class LedgerMachine(LedgerWorld):
                     self.forbidden.add(reader)
                 case "come back":
                     found = session.get_one(Subscriber, reader), session.get_one(Purpose, 1)
-                    record(session, *found, ConsentState.GIVEN, Evidence(Method.CLI), now=now)
+                    record(
+                        session, *found, ConsentState.GIVEN, Evidence(Method.PREFERENCES), now=now
+                    )
                     self.forbidden -= {reader} - self.suppressed
                 case "suppress":
                     hashed = session.get_one(Subscriber, reader).address_hash

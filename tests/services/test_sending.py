@@ -267,3 +267,24 @@ def test_stopping_in_the_middle_leaves_nothing_uncertain_and_another_sender_fini
     b.send_all(parts, transport)
     recipients = [envelope.recipient for envelope, _ in transport.accepted]
     assert len(recipients) == len(set(recipients)) == 200
+
+
+def test_who_leaves_while_the_relay_has_the_mail_gets_no_second_try(parts: Parts) -> None:
+    """The withdrawal cannot end what is past its gate; the next gate does."""
+    b.sending_campaign(parts, 1)
+    minute = timedelta(minutes=1)
+    for gate in (Gated.OPEN, Gated.CLOSED):
+        with parts.sessions.begin() as session:
+            session.execute(update(delivery).values(next_at=b.NOW - timedelta(days=365)))
+            (one,) = claim(session.connection(), worker="w", limit=1, lease=minute)
+            request = GateRequest(one.id, one.period, one.fence)
+            _, gated = exchange(session.connection(), [], [request], lease=minute)
+            assert gated == {one.id: gate}
+        if gate is Gated.OPEN:
+            _leave(parts, 1)
+            again = Settlement(
+                one.id, one.period, one.fence, DeliveryState.QUEUED, "r", "dot", "451 later"
+            )
+            with parts.sessions.begin() as session:
+                assert exchange(session.connection(), [again], [], lease=minute)[0] == [True]
+    assert set(b.states(parts).values()) == {"withdrawn"}

@@ -6,7 +6,7 @@ BIN := .venv/bin
 TESTERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash dev lint types imports unit format docs system clean
+.PHONY: help demo test crash dev lint types imports unit bench format docs system clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,16 +34,20 @@ imports: .venv/.dev ## who may import whom
 unit: .venv/.dev ## the pure tests, in seconds
 	@$(BIN)/pytest tests/unit
 
+bench: .venv/.dev ## the sender beside smtp-source and the plain recipe (ARGS="--messages 50000")
+	@$(BIN)/python -m bench.send --database both $(ARGS)
+
 format: .venv/.dev ## put the code in order
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 docs: .venv/.dev ## write the generated references anew
 	@$(BIN)/python -m mailer.cli.reference
 
-system: ## what the tests need beside Python: a browser and Postfix's smtp-sink (apt, when root)
+system: ## what the tests need beside Python: a browser, Postfix's smtp-sink and OpenDKIM's library (apt, when root)
 	@missing=""; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	test -x /usr/sbin/smtp-sink || missing="$$missing postfix"; \
+	test -x /usr/sbin/opendkim-testmsg || missing="$$missing opendkim-tools"; \
 	fc-list 2>/dev/null | grep -qi "NotoSansArabic" || missing="$$missing fonts-noto-core"; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

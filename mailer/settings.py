@@ -33,6 +33,8 @@ class Field:
     secret: bool = False
 
 
+_UNSIGNED = "none: the relay signs"
+
 FIELDS = (
     Field("MAILER_HOME", "database, keys, inbox, logs of the embedded parts", "./mailer-data"),
     Field(
@@ -78,6 +80,13 @@ FIELDS = (
     ),
     Field("MAILER_TRUSTED_PROXIES", "whose `X-Forwarded-For` is believed (commas)", "none"),
     Field("MAILER_FETCH_ALLOW", "private hosts that feeds may be fetched from (commas)", "none"),
+    Field("MAILER_DKIM_DOMAIN", "the domain that signs mails (docs/how-to/dkim.md)", _UNSIGNED),
+    Field(
+        "MAILER_DKIM_SELECTOR", "the DNS name of the RSA key: `SELECTOR._domainkey.…`", _UNSIGNED
+    ),
+    Field("MAILER_DKIM_KEY_FILE", "the RSA key, a PEM file; 2048 bits", _UNSIGNED),
+    Field("MAILER_DKIM_ED25519_SELECTOR", "the DNS name of a second key (RFC 8463)", "none"),
+    Field("MAILER_DKIM_ED25519_KEY_FILE", "the Ed25519 key, a PEM file", "none"),
 )
 
 KEY_NAMES = (
@@ -108,6 +117,7 @@ class Settings:
     witness_dir: Path
     trusted_proxies: tuple[str, ...]
     fetch_allow: frozenset[str]
+    dkim: Mapping[str, str]  # by name; `mailer.signing` makes a signer of them
     keys: Mapping[str, str]
 
     @property
@@ -168,6 +178,7 @@ def _build(given: Mapping[str, str], home: Path) -> Settings:
         witness_dir=Path(given.get("MAILER_WITNESS_DIR") or home / "witness"),
         trusted_proxies=_proxies(given.get("MAILER_TRUSTED_PROXIES")),
         fetch_allow=frozenset(_list(given.get("MAILER_FETCH_ALLOW"))),
+        dkim={key: text for key, text in given.items() if key.startswith("MAILER_DKIM_") and text},
         keys=_keys(given, home / "keys"),
     )
 

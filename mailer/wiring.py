@@ -6,7 +6,7 @@ import os
 import random
 import socket
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from sqlalchemy import Engine
@@ -19,12 +19,14 @@ from mailer.domain.tokens import TokenSigner
 from mailer.doorbell import Doorbell
 from mailer.embedded.valkey import running_url
 from mailer.feeds import fetch
+from mailer.rendering import DkimSigner
 from mailer.services.articles import Fetch
 from mailer.services.composing import Composer, MailIdentity
 from mailer.services.installing import make_keys, remember_keys
 from mailer.services.renderer import Renderer
 from mailer.services.sending import Pace, Sender
 from mailer.settings import KEY_NAMES, BadSetting, Settings, load
+from mailer.signing import dkim_signer
 from mailer.store.engine import Sessions, open_engine, open_sessions
 from mailer.store.migrate import create, refuse_wrong_version
 from mailer.store.relays import point_default_at
@@ -55,6 +57,7 @@ class Parts:
     links: Links
     identity: MailIdentity
     renderer: Renderer
+    dkim: DkimSigner | None
     mailbox: Mailbox | None
     doorbell: Doorbell
     fetch: Fetch
@@ -65,26 +68,32 @@ class Parts:
 
     def sender(self, worker: str) -> Sender:
         """Build the sender of a worker process; it is not started."""
-        transport, connections = self._transport()
+        transport, connections, rate = self._transport()
         with self.sessions.begin() as session:
             point_default_at(session, transport.name)
         return Sender(
             self.engine,
             self.sessions,
             transport,
-            Composer(self.links, self.identity),
+            Composer(self.links, self.identity, self.dkim),
             worker=worker,
             now=now,
             jitter=random.random,
-            pace=Pace(connections=connections),
+            pace=Pace(connections=connections, round_pause=self._round_pause(), rate=rate),
         )
 
-    def _transport(self) -> tuple[SmtpTransport | InboxTransport, int]:
+    def _round_pause(self) -> timedelta:
+        """On SQLite others wait for the same lock: let them in after every commit."""
+        sqlite = self.engine.dialect.name == "sqlite"
+        return timedelta(milliseconds=1) if sqlite else timedelta()
+
+    def _transport(self) -> tuple[SmtpTransport | InboxTransport, int, float | None]:
         if self.mailbox is not None:
-            return InboxTransport(self.mailbox), _INBOX_CONNECTIONS
+            return InboxTransport(self.mailbox), _INBOX_CONNECTIONS, None
         assert self.settings.smtp_url is not None
         config = parse_relay_url(self.settings.smtp_url)
-        return SmtpTransport(config, hello=self.identity.domain), config.connections
+        transport = SmtpTransport(config, hello=self.identity.domain)
+        return transport, config.connections, config.rate
 
 
 @dataclass(frozen=True)
@@ -157,6 +166,7 @@ def open_parts(settings: Settings | None = None) -> Parts:
         parse_relay_url(
             settings.smtp_url
         )  # a wrong one is told at the start, not at the first mail
+    dkim = dkim_signer(settings)
     engine = open_engine(settings.database_url)
     refuse_wrong_version(engine)
     sessions = open_sessions(engine)
@@ -175,6 +185,7 @@ def open_parts(settings: Settings | None = None) -> Parts:
         links=links,
         identity=identity,
         renderer=Renderer(links, identity, settings.home / "templates"),
+        dkim=dkim,
         mailbox=None if settings.smtp_url else Mailbox(settings.inbox_dir),
         doorbell=Doorbell(settings.redis_url or running_url(settings.home)),
         fetch=partial(fetch, allow=settings.fetch_allow),

@@ -153,7 +153,7 @@ def make_sender(parts: Parts, transport: Transport, pace: Pace | None = None) ->
         parts.engine,
         parts.sessions,
         transport,
-        Composer(parts.links, parts.identity),
+        Composer(parts.links, parts.identity, parts.dkim),
         worker="test",
         now=parts.now,
         jitter=lambda: 0.5,

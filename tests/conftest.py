@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -19,6 +20,10 @@ import servers
 from mailer.settings import Settings, load
 from mailer.store.migrate import upgrade
 from mailer.wiring import Parts, initialise, open_parts
+
+# How long an example takes says more about the machine's other work than about our code.
+hypothesis.settings.register_profile("ours", deadline=None)
+hypothesis.settings.load_profile("ours")
 
 KEYS = {
     "MAILER_SECRET_KEY": "secret-key-of-the-tests-0123456789abcdef",

@@ -54,14 +54,17 @@ def postgres_binaries(scratch: Path) -> Path | None:
 
 
 class PostgresServer:
-    """PostgreSQL in a folder of its own; it may be stopped and started again on the same port."""
+    """PostgreSQL in a folder of its own; it may be stopped and started again on the same port.
 
-    def __init__(self, scratch: Path) -> None:
+    `durable` for benchmarks: it syncs as one in earnest does. Tests kill us, not the machine.
+    """
+
+    def __init__(self, scratch: Path, *, durable: bool = False) -> None:
         scratch.mkdir(exist_ok=True)
         binaries = postgres_binaries(scratch)
         if binaries is None:
             raise RuntimeError("no PostgreSQL: `make dev` installs one for the tests")
-        self._binaries, self._scratch = binaries, scratch
+        self._binaries, self._scratch, self._durable = binaries, scratch, durable
         user = pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
         self._as_user = {"user": user.pw_uid, "group": user.pw_gid} if os.getuid() == 0 else {}
         self._environment = {**os.environ, "LC_ALL": "C.UTF-8", "HOME": str(scratch)}
@@ -78,8 +81,9 @@ class PostgresServer:
         """Start, and wait until it answers."""
         settings = (
             "listen_addresses=127.0.0.1", f"port={self._port}",
-            f"unix_socket_directories={self._scratch}", "fsync=off", "full_page_writes=off",
-            "max_connections=200", "synchronous_commit=on",
+            f"unix_socket_directories={self._scratch}", "max_connections=200",
+            "synchronous_commit=on",
+            *(() if self._durable else ("fsync=off", "full_page_writes=off")),
         )  # fmt: skip
         options = [part for setting in settings for part in ("-c", setting)]
         log = self._scratch / "postgresql.log"
@@ -98,9 +102,9 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server(scratch: Path) -> Iterator[str]:
+def postgres_server(scratch: Path, *, durable: bool = False) -> Iterator[str]:
     """Run PostgreSQL in `scratch` until the end; yields `postgresql://…/` without a database."""
-    server = PostgresServer(scratch)
+    server = PostgresServer(scratch, durable=durable)
     server.start()
     try:
         yield server.url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from mailer.cli.campaign_fields import campaign_sentence
 from mailer.cli.console import AsJson, Yes, answer, ask, example
 from mailer.cli.opening import open_installation
 from mailer.cli.watching import follow, say_if_nobody_works
-from mailer.cli.when import parse_when
+from mailer.cli.when import parse_duration, parse_when
 from mailer.services.campaign_course import (
     cancel_campaign,
     pause_campaign,
@@ -32,13 +33,21 @@ CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id
 Watch = Annotated[bool, typer.Option("--watch", help="Follow it to the end.")]
 
 
-@app.command(epilog=example("mailer campaign send 7 --watch"))
-def send(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = False) -> None:
+@app.command(epilog=example("mailer campaign send 7 --watch", "mailer campaign send 7 --over 3h"))
+def send(
+    campaign_id: CampaignId,
+    over: Annotated[
+        str, typer.Option(help="Spread the mails over a time, such as 90m, 3h or 1d.")
+    ] = "",
+    watch: Watch = False,
+    as_json: AsJson = False,
+) -> None:
     """Fix the audience and hand the campaign to the workers."""
+    spread = parse_duration(over) if over else timedelta()
     parts = open_installation()
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
-        start_campaign(session, campaign, now=parts.now())
+        start_campaign(session, campaign, over=spread, now=parts.now())
         session.flush()
         fields = report(session, campaign)
     parts.doorbell.ring_prepare(fields["campaign_id"])

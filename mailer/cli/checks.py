@@ -38,6 +38,7 @@ def examine() -> Iterator[Finding]:
     yield Finding("settings", True, f"home is {settings.home}")
     yield _home(settings)
     yield _keys(settings)
+    yield from _dkim(settings)
     yield from _database_and_workers(settings)
     yield _redis(settings)
     yield _relay(settings)
@@ -66,13 +67,20 @@ def _keys(settings: Settings) -> Finding:
     return Finding("keys", True, "all four are there")
 
 
+def _dkim(settings: Settings) -> Iterator[Finding]:
+    from mailer.cli.checks_dkim import dkim_findings
+
+    return dkim_findings(settings)
+
+
 def _database_and_workers(settings: Settings) -> Iterator[Finding]:
+    from mailer.cli.checks_dkim import alignment_finding, without_wrong_dkim
     from mailer.services.alive import alive_workers
     from mailer.store.engine import reading
     from mailer.wiring import open_parts
 
     try:
-        parts = open_parts(settings)
+        parts = open_parts(without_wrong_dkim(settings))
     except Refusal as refusal:
         yield Finding("database", False, str(refusal))
         return
@@ -80,11 +88,14 @@ def _database_and_workers(settings: Settings) -> Iterator[Finding]:
     yield Finding("database", True, f"{where} has this version's tables and knows these keys")
     with reading(parts.sessions) as session:
         queues = {worker.queue for worker in alive_workers(session, now=parts.now())}
+        aligned = alignment_finding(session, parts.dkim.domain) if parts.dkim else None
     if queues:
         yield Finding("workers", True, f"alive: {', '.join(sorted(queues))}")
     else:
         advice = "none is alive: run `mailer up`, or `mailer worker --queue all`."
         yield Finding("workers", False, advice)
+    if aligned is not None:
+        yield aligned
 
 
 def _redis(settings: Settings) -> Finding:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mailer.cli.console import example, say
+from mailer.cli.console import AsJson, example, print_json, say
 from mailer.cli.opening import open_installation
 
 
@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
         epilog=example("mailer worker --queue all", "mailer worker --until-idle"),
     )(worker)
     app.command("beat", epilog=example("mailer beat"))(beat)
+    app.command("bench", epilog=example("mailer bench --messages 20000"))(bench)
     app.command("demo", epilog=example("mailer demo", "mailer demo --exit"))(demo)
 
 
@@ -85,6 +86,28 @@ def beat() -> None:
     from workers.run import run_beat
 
     run_beat()
+
+
+def bench(
+    messages: Annotated[int, typer.Option(min=1_000, help="How many mails a run sends.")] = 20_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Medians are taken over so many.")] = 3,
+    connections: Annotated[int, typer.Option(min=1, max=1_000, help="To the sink.")] = 50,
+    postgresql: Annotated[
+        str, typer.Option(help="An empty database's URL, to measure PostgreSQL beside SQLite.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Measure the sender on this machine, beside Postfix's smtp-source and the plain recipe.
+
+    Needs Postfix's smtp-sink and smtp-source; everything is invented, and goes to loopback only.
+    """
+    from bench.send import main
+
+    given = ["--messages", messages, "--rounds", rounds, "--connections", connections]
+    given += ["--database", "both", "--postgresql", postgresql] if postgresql else []
+    document = main([str(word) for word in given], quiet=as_json)
+    if as_json:
+        print_json(document)
 
 
 def demo(

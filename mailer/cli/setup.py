@@ -39,8 +39,8 @@ def init(as_json: AsJson = False) -> None:
 def doctor(as_json: AsJson = False) -> None:
     """Look at everything and say what to mend.
 
-    Settings, home, keys, database, workers, Redis, relay or inbox, public URL; status 1 when one
-    of them is wrong.
+    Settings, home, keys, DKIM with the DNS records to publish, database, workers, Redis, relay or
+    inbox, public URL; status 1 when one of them is wrong.
     """
     from mailer.cli.checks import examine
 

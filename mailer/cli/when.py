@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from mailer.domain.errors import Refusal
 from mailer.domain.schedule import zone
+
+_LONGEST = timedelta(days=7)
 
 
 class BadTime(Refusal):
@@ -28,3 +30,19 @@ def parse_when(text: str, timezone: str, *, now: datetime) -> datetime:
     if at <= now:
         raise BadTime(f"“{text}” is over already: give a time that lies ahead.")
     return at
+
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def parse_duration(text: str) -> timedelta:
+    """Return the time that `90m`, `3h` or `1d` names; raises BadTime."""
+    number, unit = text.strip()[:-1], text.strip()[-1:]
+    if unit not in _UNITS or not (number.isascii() and number.isdigit() and len(number) < 5):
+        raise BadTime(f"“{text}” is no duration: write it like 90m, 3h or 1d.")
+    length = timedelta(**{_UNITS[unit]: int(number)})
+    if length > _LONGEST:
+        raise BadTime(
+            f"“{text}” is too long: a campaign is spread over {_LONGEST.days} days at most."
+        )
+    return length

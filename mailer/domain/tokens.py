@@ -13,8 +13,8 @@ import hashlib
 import hmac
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 _VERSION = 1
 _MAC_BYTES = 16  # 128 bits
@@ -29,8 +29,7 @@ class TokenKind(IntEnum):
     PREFERENCES = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """What a link says: who, at which newsletter, and `serial`: since which request or campaign.
 
     For CONFIRM the serial is the number of the request that the mail was sent for; for the others

@@ -6,17 +6,21 @@ read from the same compiled form.
 """
 
 from mailer.rendering.compile import compile_message
+from mailer.rendering.dkim import DkimSigner
 from mailer.rendering.environment import MessageTemplate, TemplateRefused, load_template
 from mailer.rendering.headers import HeaderRefused, StaticHeaders
 from mailer.rendering.html import plain_text, sanitise_operator_html
 from mailer.rendering.message import CompiledMessage
 from mailer.rendering.personalise import ReaderValues
+from mailer.rendering.signed import SignedMessage
 
 __all__ = [
     "CompiledMessage",
+    "DkimSigner",
     "HeaderRefused",
     "MessageTemplate",
     "ReaderValues",
+    "SignedMessage",
     "StaticHeaders",
     "TemplateRefused",
     "compile_message",

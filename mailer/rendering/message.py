@@ -51,12 +51,16 @@ class CompiledMessage:
 
         Raises HeaderRefused where a value would begin another header field.
         """
+        return b"".join(self.filled(values))
+
+    def filled(self, values: ReaderValues) -> list[bytes]:
+        """Return the segments with one reader's values in their slots."""
         pieces = self._pieces.copy()
         for fill, places in self._holes:
             filled = fill(values)
             for place in places:
                 pieces[place] = filled
-        return b"".join(pieces)
+        return pieces
 
     def subject(self, values: ReaderValues) -> str:
         """Return the subject as the reader sees it."""

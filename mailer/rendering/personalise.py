@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from html import escape
+from typing import NamedTuple
 
 from mailer.rendering.headers import date_value, literal_field, mailbox
 from mailer.rendering.quoted_printable import encode
@@ -29,8 +30,7 @@ class SlotUse:
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class ReaderValues:
+class ReaderValues(NamedTuple):
     """One reader's own values; URLs and the Message-ID stand in headers as they are."""
 
     email: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from mailer.store.clock import at
 from mailer.store.models import Worker
 from mailer.store.once import insert_into
 
@@ -34,3 +35,10 @@ def alive_workers(session: Session, *, now: datetime) -> list[Worker]:
             select(Worker).where(Worker.seen_at > now - DEAD_AFTER).order_by(Worker.name)
         )
     )
+
+
+def senders_alive(session: Session) -> int:
+    """Return how many workers that send were heard of lately, by the database's clock."""
+    heard = Worker.seen_at > at(None, -DEAD_AFTER)
+    statement = select(func.count()).where(heard, Worker.queue.in_(("send", "all")))
+    return session.scalar(statement) or 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -13,7 +14,7 @@ from mailer.domain.deliveries import DeliveryKind
 from mailer.domain.errors import Refusal
 from mailer.domain.links import Links
 from mailer.domain.tokens import delivery_token
-from mailer.rendering import CompiledMessage, ReaderValues
+from mailer.rendering import CompiledMessage, DkimSigner, ReaderValues, SignedMessage
 from mailer.store.ledger import Claimed
 from mailer.store.models import Variant
 from mailer.transports import Envelope
@@ -39,16 +40,14 @@ class MailIdentity:
         return delivery_token(delivery_id, self.key)
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """One leased delivery, with the compiled mail that it is to be made from."""
 
     claimed: Claimed
-    variant: CompiledMessage | None
+    variant: CompiledMessage | SignedMessage | None
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """One mail, ready for the wire."""
 
     claimed: Claimed
@@ -67,12 +66,16 @@ class Composer:
     """Fills compiled variants with one reader's values; microseconds per reader.
 
     `prepare` reads what a batch needs from the database, once per variant; `compose` is pure.
+    With a signer every mail carries its signatures (RFC 6376); without one, the relay signs.
     """
 
-    def __init__(self, links: Links, identity: MailIdentity) -> None:
+    def __init__(
+        self, links: Links, identity: MailIdentity, signer: DkimSigner | None = None
+    ) -> None:
         self._links = links
         self._identity = identity
-        self._variants: dict[int, CompiledMessage] = {}
+        self._signer = signer
+        self._variants: dict[int, CompiledMessage | SignedMessage] = {}
 
     def prepare(self, connection: Connection, batch: Sequence[Claimed]) -> list[Prepared]:
         """Return the batch with its compiled mails; those that are not known yet are loaded."""
@@ -94,11 +97,16 @@ class Composer:
         )
         return Outgoing(claimed, envelope, content)
 
-    def _load(self, connection: Connection, wanted: set[int]) -> dict[int, CompiledMessage]:
+    def _load(
+        self, connection: Connection, wanted: set[int]
+    ) -> dict[int, CompiledMessage | SignedMessage]:
         unknown = wanted - self._variants.keys()
         found = select(Variant.id, Variant.compiled).where(Variant.id.in_(unknown))
         for variant_id, compiled in connection.execute(found) if unknown else ():
-            self._variants[variant_id] = CompiledMessage.from_json(compiled)
+            variant = CompiledMessage.from_json(compiled)
+            self._variants[variant_id] = (
+                SignedMessage(variant, self._signer) if self._signer else variant
+            )
         loaded = {each: self._variants[each] for each in wanted if each in self._variants}
         for oldest in list(self._variants)[: max(len(self._variants) - _KEPT_VARIANTS, 0)]:
             del self._variants[oldest]
@@ -107,7 +115,7 @@ class Composer:
     def _values(self, claimed: Claimed, now: datetime) -> ReaderValues:
         newsletter, reader = claimed.newsletter_id, claimed.subscriber_id or 0
         campaign = claimed.campaign_id or 0
-        confirms = claimed.kind is DeliveryKind.CONFIRMATION
+        confirms = claimed.kind == DeliveryKind.CONFIRMATION
         token = self._identity.delivery_token(claimed.id)
         return ReaderValues(
             email=claimed.email,

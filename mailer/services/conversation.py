@@ -71,6 +71,7 @@ class Conversation:
         self._now = now
         self._gate_to_body = gate_to_body
         self._connection: Connection | None = None
+        self._cannot: list[Judgement] = []  # of what could not be composed; told with the next
 
     async def live(self) -> None:
         """Deliver until cancelled; say goodbye to the relay then."""
@@ -96,8 +97,9 @@ class Conversation:
 
     async def _deliver(self, prepared: Prepared) -> None:
         """Deliver this one, and whatever else waits when it is done."""
-        current = await self._composed(prepared)
+        current = self._composed(prepared) or self._following()
         if current is None:
+            await self._tell()
             return
         connection = await self._connected(current)
         if connection is None:
@@ -111,7 +113,7 @@ class Conversation:
                 if not await self._passes_gate(said, current):
                     await self._hang_up()
                     return
-                following = await self._following()
+                following = self._following()
                 outcome, next_offered = await connection.hand_over(
                     current.content,
                     deadline=deadline,
@@ -123,24 +125,26 @@ class Conversation:
                 said = None
                 if not connection.alive:
                     return
-                following = await self._following()
+                following = self._following()
                 next_offered = await connection.offer(following.envelope) if following else None
             if following is None or next_offered is None:
                 await self._tell(said)
                 return
             current, offered = following, next_offered
 
-    async def _composed(self, prepared: Prepared) -> Outgoing | None:
+    def _composed(self, prepared: Prepared) -> Outgoing | None:
+        """Return the mail, or keep in mind that it can never be made."""
         try:
             return self._composer.compose(prepared, now=self._now())
         except CannotCompose as refusal:
-            await self._tell(self._judge.cannot_be_composed(prepared.claimed, str(refusal)))
+            judgement = self._judge.cannot_be_composed(prepared.claimed, str(refusal))
+            self._cannot.append(judgement)
             return None
 
-    async def _following(self) -> Outgoing | None:
+    def _following(self) -> Outgoing | None:
         """Return the next delivery that waits, ready for the wire."""
         while prepared := self._deliveries.next_at_once():
-            outgoing = await self._composed(prepared)
+            outgoing = self._composed(prepared)
             if outgoing is not None:
                 return outgoing
         return None
@@ -163,18 +167,21 @@ class Conversation:
             await self._tell(said)
             return False
         claimed = current.claimed
-        told = await self._desk.visit(
-            *((said.settlement,) if said else ()),
-            request=GateRequest(claimed.id, claimed.period, claimed.fence),
-            effects=said.effects if said else (),
-        )
-        self._note(told.held, (said,) if said else ())
+        request = GateRequest(claimed.id, claimed.period, claimed.fence)
+        if said is None:
+            told = await self._desk.visit(request=request)
+        else:
+            told = await self._desk.visit(said.settlement, request=request, effects=said.effects)
+            self._note(told.held, (said,))
         if told.gated is Gated.LEASE_LOST:
             _log.warning("lease lost before the gate", delivery=claimed.id)
         return told.gated is Gated.OPEN
 
     async def _tell(self, *judgements: Judgement | None) -> None:
         known = tuple(judgement for judgement in judgements if judgement is not None)
+        if self._cannot:
+            known += tuple(self._cannot)
+            self._cannot.clear()
         if not known:
             return
         told = await self._desk.visit(
@@ -185,6 +192,8 @@ class Conversation:
 
     def _note(self, held: tuple[bool, ...], judgements: tuple[Judgement, ...]) -> None:
         for holds, judgement in zip(held, judgements, strict=True):
+            if holds and not judgement.relay_trouble:
+                continue
             if not holds:
                 _log.warning("lease lost before it was settled", delivery=judgement.settlement.id)
             if judgement.relay_trouble:

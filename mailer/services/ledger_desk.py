@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -55,8 +55,7 @@ class _Errand:
     answer: asyncio.Future[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """The desk's answer: whether each settlement's fence still held, and what the gate says."""
 
     held: tuple[bool, ...]
@@ -164,9 +163,11 @@ class LedgerDesk:
         effects = [*self._owed, *(effect for visit in visits for effect in visit.effects)]
         try:
             held, gated = self._exchange(settlements, requests, effects)
-        except SQLAlchemyError as error:
+        except Exception as error:  # or the thread ends, and nobody is answered any more
             self._drop_connection()
-            _log.warning("database does not answer", reason=str(error).splitlines()[0])
+            known = isinstance(error, SQLAlchemyError | self._engine.dialect.loaded_dbapi.Error)
+            reason = (str(error) or repr(error)).splitlines()[0]
+            _log.error("the ledger failed", reason=reason, exc_info=not known)
             self._untold = settlements + [_given_back(request) for request in requests]
             # An effect may be at fault itself; tried again and again, it would hold up everything.
             self._owed = effects if isinstance(error, OperationalError | InterfaceError) else []
@@ -193,19 +194,31 @@ class LedgerDesk:
         requests: Sequence[GateRequest],
         effects: Sequence[Effect],
     ) -> tuple[list[bool], dict[int, Gated]]:
-        if not effects and self._engine.dialect.name == "postgresql":
-            # One statement that commits itself: one round trip instead of three.
-            return exchange(self._autocommit(), settlements, requests, lease=self._lease)
+        if not effects:
+            connection = self._standing_connection()
+            if connection.dialect.name == "postgresql":
+                # One statement that commits itself: one round trip instead of three.
+                return exchange(connection, settlements, requests, lease=self._lease)
+            with connection.begin():
+                return exchange(connection, settlements, requests, lease=self._lease)
         with self._sessions.begin() as session:
-            answers = exchange(session.connection(), settlements, requests, lease=self._lease)
-            for effect in effects:
+            connection = session.connection()
+            held, _ = exchange(connection, settlements, (), lease=self._lease)
+            for effect in effects:  # before the gates: what has just been paused must not open
                 effect(session)
-            return answers
+            session.flush()
+            _, gated = exchange(connection, (), requests, lease=self._lease)
+            return held, gated
 
-    def _autocommit(self) -> Connection:
+    def _standing_connection(self) -> Connection:
+        """Return the connection that rounds share; on PostgreSQL every statement commits itself."""
         if self._connection is None:
             connection = self._engine.connect()
-            self._connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            if self._engine.dialect.name == "postgresql":
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+                # The plan does not depend on the rows, and making it costs as much as running it.
+                connection.execute(text("SET plan_cache_mode = force_generic_plan"))
+            self._connection = connection
         return self._connection
 
     def _drop_connection(self) -> None:
@@ -228,7 +241,7 @@ def _given_back(request: GateRequest) -> Settlement:
     """Return what is to be written of a delivery whose gate nobody knows: surely not sent."""
     return Settlement(
         request.id, request.period, request.fence, DeliveryState.QUEUED,
-        relay="", stage="gate", reply=_WORDS_OF_A_FAILED_GATE, counts=False,
+        relay="", stage="gate", reply=_WORDS_OF_A_FAILED_GATE, counts=0,
     )  # fmt: skip
 
 

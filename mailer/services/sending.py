@@ -20,13 +20,15 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from mailer.services.alive import senders_alive
 from mailer.services.composing import Composer, Prepared
 from mailer.services.conversation import Conversation
 from mailer.services.ledger_desk import LedgerDesk
+from mailer.services.rate import Bucket
 from mailer.services.settling import Judge
 from mailer.store.engine import Sessions
 from mailer.store.ledger import Claimed, claim, hand_back
-from mailer.store.relays import backed_off_until, default_relay
+from mailer.store.relays import default_relay, standing_of
 from mailer.transports import Transport
 
 _log = structlog.get_logger()
@@ -47,6 +49,7 @@ class Pace:
     look_again: timedelta = timedelta(seconds=2)
     drain: timedelta = timedelta(seconds=50)
     round_pause: timedelta = timedelta()
+    rate: float | None = None  # messages/s of all workers together
 
 
 class Sender:
@@ -85,6 +88,8 @@ class Sender:
         self._woken = asyncio.Event()
         self._busy = 0
         self._batch = _SMALLEST_BATCH
+        self._probing = False
+        self._bucket = Bucket(pace.rate) if pace.rate else None
         self._thread: threading.Thread | None = None
         self.stopping = False
         """Whether no gate may be passed any more."""
@@ -117,20 +122,26 @@ class Sender:
     # What conversations need (`mailer.services.conversation.Deliveries`)
 
     async def next(self) -> Prepared:
-        """Wait for a delivery."""
+        """Wait for a delivery, and for the relay's rate to allow it."""
         prepared = await self._waiting.get()
         self._busy += 1
+        while self._bucket is not None and not self._bucket.take() and not self.stopping:
+            await asyncio.sleep(self._bucket.wait)
         return prepared
 
     def next_at_once(self) -> Prepared | None:
         """Return a delivery if one waits and the sender goes on."""
         if self.stopping or self._waiting.empty():
             return None
+        if self._bucket is not None and not self._bucket.take():
+            return None
         return self._waiting.get_nowait()
 
     def done(self) -> None:
         """A conversation has settled or given back everything that it took."""
         self._busy -= 1
+        if not self._busy and self._waiting.empty():
+            self._woken.set()  # that was the last: see at once whether there is more
 
     def give_back(self, claimed: Claimed) -> None:
         """Let another worker have it; not a byte of it was sent."""
@@ -180,14 +191,24 @@ class Sender:
         return len(batch)
 
     def _claim_batch(self, session: Session) -> list[Prepared]:
-        if backed_off_until(session, default_relay(session)) is not None:
+        relay = standing_of(session, default_relay(session))
+        if not relay.may_be_tried:
             return []
+        self._probing = relay.failing
+        if self._bucket is not None and self._pace.rate:
+            self._bucket.rate = self._pace.rate / max(senders_alive(session), 1)
+        limit = 1 if relay.failing else self._batch
         connection = session.connection()
-        batch = claim(connection, worker=self._worker, limit=self._batch, lease=self._pace.lease)
+        batch = claim(connection, worker=self._worker, limit=limit, lease=self._pace.lease)
         return self._composer.prepare(connection, batch)
 
     async def _use_up(self) -> None:
-        """Wait until half of a batch is left, and learn from how long it took."""
+        """Wait until half of a batch is left, and learn from how long it took.
+
+        A relay that has failed is sent one mail, and no more before its fate is known.
+        """
+        while self._probing and (self._busy or not self._waiting.empty()) and not self.stopping:
+            await asyncio.sleep(0.005)
         began = time.monotonic()
         while self._waiting.qsize() > self._batch // 2 and not self.stopping:
             await asyncio.sleep(0.005)

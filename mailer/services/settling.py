@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,6 +26,32 @@ _S = DeliveryState
 _SOON = timedelta(seconds=5)
 
 
+_WINDOW, _MOST_REFUSED = 200, 10
+"""A campaign is paused when more than 5 % of its last mails were refused for their content."""
+
+
+class _Contents:
+    """What became of each campaign's last contents: taken (False) or refused (True)."""
+
+    def __init__(self) -> None:
+        self._last: dict[int | None, deque[bool]] = {}
+
+    def took(self, campaign_id: int | None) -> None:
+        """Note that a relay took the content."""
+        window = self._last.get(campaign_id)
+        if window is not None:  # without a refusal there is nothing to count
+            window.append(False)
+
+    def refused(self, campaign_id: int | None) -> bool:
+        """Note that a relay refused the content; say whether that is once too often."""
+        window = self._last.setdefault(campaign_id, deque(maxlen=_WINDOW))
+        window.append(True)
+        if sum(window) <= _MOST_REFUSED:
+            return False
+        window.clear()  # whoever resumes the campaign begins anew
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What an outcome comes to: the delivery's settlement, and what else follows from it.
@@ -46,6 +73,7 @@ class Judge:
         self._relay = relay
         self._now = now
         self._jitter = jitter
+        self._contents = _Contents()
         self._relay_failing = True  # a success at the beginning clears what stands from before
 
     def cannot_be_composed(self, claimed: Claimed, reason: str) -> Judgement:
@@ -67,6 +95,7 @@ class Judge:
             case Accepted(reply, relay_queue_id):
                 said = masked(str(reply))
                 sent = self._settlement(claimed, _S.SENT, Stage.DOT, said, queue_id=relay_queue_id)
+                self._contents.took(claimed.campaign_id)
                 return Judgement(sent, self._relay_works())
             case Refused(stage, reply):
                 return self._refused(claimed, stage, reply)
@@ -86,7 +115,8 @@ class Judge:
             case Verdict.BACK_OFF_RELAY:
                 return self.relay_failed(claimed, stage, said)
             case Verdict.FAIL_DELIVERY:
-                return Judgement(self._settlement(claimed, _S.FAILED, stage, said))
+                failed = self._settlement(claimed, _S.FAILED, stage, said)
+                return Judgement(failed, self._content_refused(claimed, stage, said))
             case Verdict.PAUSE_CAMPAIGN:
                 return Judgement(
                     self._again(claimed, stage, said),
@@ -97,6 +127,13 @@ class Judge:
                     self._settlement(claimed, _S.FAILED, stage, said),
                     (lambda session: _suppress_address(session, claimed, said, self._now()),),
                 )
+
+    def _content_refused(self, claimed: Claimed, stage: Stage, said: str) -> tuple[Effect, ...]:
+        """Pause the campaign where its content, not its readers, is what relays refuse."""
+        if stage not in (Stage.DATA, Stage.DOT) or not self._contents.refused(claimed.campaign_id):
+            return ()
+        reason = f"more than {_MOST_REFUSED} of the last {_WINDOW} mails were refused: {said}"
+        return (lambda session: _pause_campaign(session, claimed, reason),)
 
     def _relay_works(self) -> tuple[Effect, ...]:
         if not self._relay_failing:
@@ -126,7 +163,7 @@ class Judge:
     ) -> Settlement:
         return Settlement(
             claimed.id, claimed.period, claimed.fence, state,
-            self._relay, str(stage), reply, retry_in, queue_id, counts,
+            self._relay, stage, reply, retry_in.total_seconds(), queue_id, int(counts),
         )  # fmt: skip
 
 

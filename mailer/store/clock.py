@@ -58,6 +58,16 @@ class DatabaseTime(FunctionElement[datetime]):
         super().__init__(moved)
 
 
+class Later(FunctionElement[datetime]):
+    """A moment, and a number of seconds after it that differs from row to row."""
+
+    type = Instant()
+    inherit_cache = True
+
+    def __init__(self, moment: datetime, seconds: ColumnElement[Any]) -> None:
+        super().__init__(literal(moment, Instant), seconds)
+
+
 Now = datetime | None
 """The time as services take it: a value, or None for the database's own clock."""
 
@@ -79,3 +89,15 @@ def _postgresql(element: DatabaseTime, compiler: SQLCompiler, **options: Any) ->
 def _sqlite(element: DatabaseTime, compiler: SQLCompiler, **options: Any) -> str:
     moved = compiler.process(element.clauses, **options)
     return f"strftime('{_SQLITE_FORMAT}', 'now', printf('%+.3f seconds', {moved}))"
+
+
+@compiles(Later, "postgresql")
+def _later_postgresql(element: Later, compiler: SQLCompiler, **options: Any) -> str:
+    moment, seconds = (compiler.process(part, **options) for part in element.clauses)
+    return f"({moment} + make_interval(secs => {seconds}))"
+
+
+@compiles(Later, "sqlite")
+def _later_sqlite(element: Later, compiler: SQLCompiler, **options: Any) -> str:
+    moment, seconds = (compiler.process(part, **options) for part in element.clauses)
+    return f"strftime('{_SQLITE_FORMAT}', {moment}, printf('%+.3f seconds', {seconds}))"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select
@@ -38,15 +39,24 @@ def point_default_at(session: Session, endpoint: str) -> None:
         session.execute(delete(RelayState).where(RelayState.relay_id == relay.id))
 
 
-def backed_off_until(session: Session, relay_id: int, *, now: Now = None) -> datetime | None:
-    """Return until when the relay is left alone, or None where it may be tried."""
-    return session.scalar(
-        select(RelayState.back_off_until).where(
-            RelayState.relay_id == relay_id,
-            RelayState.provider == ITSELF,
-            RelayState.back_off_until > at(now),
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether a relay may be tried now, and whether it has failed since it last worked."""
+
+    may_be_tried: bool
+    failing: bool
+
+
+def standing_of(session: Session, relay_id: int, *, now: Now = None) -> Standing:
+    """Return how a relay stands: left alone, on probation, or trusted."""
+    row = session.execute(
+        select(RelayState.failures, RelayState.back_off_until > at(now)).where(
+            RelayState.relay_id == relay_id, RelayState.provider == ITSELF
         )
-    )
+    ).first()
+    if row is None:
+        return Standing(may_be_tried=True, failing=False)
+    return Standing(may_be_tried=not row[1], failing=row[0] > 0)
 
 
 def back_off(session: Session, relay_id: int, reason: str, *, now: datetime) -> timedelta:

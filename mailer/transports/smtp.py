@@ -45,6 +45,8 @@ class Patience:
     quit: float = 2.0
 
 
+_READY = Ready()
+_GO_ON = [b"2", b"2", b"3"]  # to MAIL, RCPT, DATA
 _STAGES = (Stage.MAIL, Stage.RCPT, Stage.DATA)
 _AT_ONCE = 60_000  # octets that the system's buffers take in one write, so that the dot may follow
 _BREAKS_A_COMMAND = re.compile(r"[\x00-\x20<>\x7f]")
@@ -138,6 +140,8 @@ class SmtpConnection:
         self._wire = wire
         self._patience = patience
         self._size_limit = 0
+        self._announces_size = self._pipelines = False
+        self._mail_options = ""
         self.features: dict[str, str] = {}
         """What the relay announced: keyword → parameters."""
 
@@ -157,6 +161,9 @@ class SmtpConnection:
             }
             limit = self.features.get("SIZE", "").strip()
             self._size_limit = int(limit) if limit.isdigit() and len(limit) < 16 else 0
+            self._announces_size = "SIZE" in self.features
+            self._mail_options = " BODY=8BITMIME" if "8BITMIME" in self.features else ""
+            self._pipelines = "PIPELINING" in self.features
             return
         _require(await self.command(f"HELO {name}"), 250, Stage.CONNECT)
         self.features = {}
@@ -190,7 +197,7 @@ class SmtpConnection:
         replies: list[bytes] = []
         try:
             if self._pipelines:
-                self._wire.write(*commands)
+                self._wire.write(b"".join(commands))
                 replies += await self._wire.replies(3, timeout=self._patience.data)
             else:
                 for command in commands:
@@ -215,7 +222,7 @@ class SmtpConnection:
                 content = b""
             if time.monotonic() > deadline:
                 self._wire.abort("the deadline passed before the final dot")
-            self._wire.write(content, b".\r\n", *behind)
+            self._wire.write(content, b"".join((b".\r\n", *behind)))
         except WireBroken as error:
             lost = Lost(Stage.DATA, str(error))
             return lost, _went_too(following, lost)
@@ -242,16 +249,20 @@ class SmtpConnection:
             await self._wire.reply(timeout=self._patience.quit)
         self._wire.close()
 
-    @property
-    def _pipelines(self) -> bool:
-        return "PIPELINING" in self.features
-
     def _commands(self, envelope: Envelope) -> tuple[bytes, bytes, bytes]:
+        line = f"MAIL FROM:<{envelope.sender}>"
+        if self._announces_size:
+            line += f" SIZE={envelope.size}"
+        line += self._mail_options
+        if envelope.smtputf8:
+            line += " SMTPUTF8"
         recipient = f"RCPT TO:<{envelope.recipient}>\r\n".encode()
-        return self._mail(envelope).encode(), recipient, b"DATA\r\n"
+        return f"{line}\r\n".encode(), recipient, b"DATA\r\n"
 
     async def _offered(self, replies: Sequence[bytes]) -> Offered:
         """Return what the replies to MAIL, RCPT, DATA come to; a refusal is made undone."""
+        if [raw[:1] for raw in replies] == _GO_ON and replies[2].startswith(b"354"):
+            return _READY
         for place, raw in enumerate(replies):
             if _agrees(place + 1, (raw,)):
                 continue
@@ -263,7 +274,7 @@ class SmtpConnection:
             return refused
         if len(replies) < len(_STAGES):
             return Lost(_STAGES[len(replies)], self._wire.broken or "no reply")
-        return Ready()
+        return _READY
 
     def _handed_over(self, replies: Sequence[bytes]) -> HandedOver:
         if not replies:
@@ -280,16 +291,6 @@ class SmtpConnection:
             return Refused(Stage.DOT, reply)
         self._wire.abort("the relay's reply to the content makes no sense")
         return Unknown(f"the relay answered the content with {reply}")
-
-    def _mail(self, envelope: Envelope) -> str:
-        line = f"MAIL FROM:<{envelope.sender}>"
-        if "SIZE" in self.features:
-            line += f" SIZE={envelope.size}"
-        if "8BITMIME" in self.features:
-            line += " BODY=8BITMIME"
-        if envelope.smtputf8:
-            line += " SMTPUTF8"
-        return line + "\r\n"
 
     def _unfit(self, envelope: Envelope) -> Refused | None:
         """Say in the relay's stead what it would have to say (RFC 6531 §3.2, RFC 1870 §4).

@@ -109,6 +109,8 @@ class Wire(asyncio.Protocol):
 
     def understood(self, raw: bytes) -> Reply:
         """Return the reply (RFC 5321 §4.2); raises WireBroken for what is none."""
+        if raw[:3].isdigit() and raw[3:4] in b" " and b"\n" not in raw:
+            return parse_reply(int(raw[:3]), raw[4:].decode("utf-8", "replace").strip())
         lines = raw.split(b"\n")
         if any(not line[:3].isdigit() or line[3:4] not in b" -\r" for line in lines):
             self.abort("the relay does not speak SMTP")

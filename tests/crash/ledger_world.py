@@ -65,7 +65,7 @@ class Hand:
         assert self.knows is not None
         return Settlement(
             self.claimed.id, self.claimed.period, self.claimed.fence, self.knows,
-            "relay", "dot", "said", retry_in=timedelta(minutes=5),
+            "relay", "dot", "said", retry_in=300.0,
         )  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def _sender(parts: Parts, order: Order) -> Sender:
         parts.engine,
         parts.sessions,
         transport,
-        Composer(parts.links, parts.identity),
+        Composer(parts.links, parts.identity, parts.dkim),
         worker="crash",
         now=parts.now,
         jitter=lambda: 0.0,

@@ -124,7 +124,7 @@ class MortalWire(Wire):
 
     def write(self, *pieces: bytes) -> None:
         """Write, or give the system what it is to have, and die."""
-        if len(pieces) > 1 and pieces[1] == b".\r\n":
+        if len(pieces) > 1 and pieces[1].startswith(b".\r\n"):
             if self._death.comes(CONTENT):
                 self._push(pieces[0])
                 die()

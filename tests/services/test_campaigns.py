@@ -208,3 +208,27 @@ def test_a_retry_and_the_end_of_a_campaign_do_not_cross(parts: Parts) -> None:
                 assert finish_done(other, now=parts.now()) == 0
     b.send_all(parts, MemoryTransport())
     assert set(b.states(parts).values()) == {"sent"}
+
+
+def test_a_campaign_may_be_spread_over_a_time(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        b.readers(parts, session, made, 11)
+        campaign = create_campaign(
+            session, made, purpose="updates", subject="News",
+            article_ids=b.articles(session, made, 1), now=parts.now(),
+        )  # fmt: skip
+        start_campaign(session, campaign, over=timedelta(hours=10), now=parts.now())
+        campaign_id, began = campaign.id, campaign.started_at
+        assert began
+    b.prepare_campaign(
+        parts.sessions, campaign_id, renderer=parts.renderer, now=parts.now, pause=lambda: None,
+        chunk=4,
+    )  # fmt: skip
+    with parts.sessions() as session:
+        due = session.scalars(select(delivery.c.next_at).order_by(delivery.c.subscriber_id)).all()
+        hours = [round((moment - began) / timedelta(hours=1), 3) for moment in due]
+        assert hours == [float(hour) for hour in range(11)]
+    transport = MemoryTransport()
+    b.send_all(parts, transport)
+    assert [envelope.recipient for envelope, _ in transport.accepted] == ["reader0@readers.test"]

@@ -7,6 +7,7 @@ campaign that is not being sent; no statement of the daily work may scan them.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,6 +22,7 @@ from mailer.domain.deliveries import DeliveryState
 from mailer.services.campaign_course import retry_failed
 from mailer.services.reports import deliveries
 from mailer.services.signup import _confirmations_since
+from mailer.store import hot
 from mailer.store.ledger import (
     GateRequest,
     Settlement,
@@ -75,19 +77,32 @@ def explained(parts: Parts) -> Iterator[list[str]]:
     """Collect the plans of all statements over deliveries, one line a step."""
     found: list[str] = []
     sqlite = parts.engine.dialect.name == "sqlite"
+    command = "EXPLAIN QUERY PLAN" if sqlite else "EXPLAIN"
 
-    def explain(connection: Connection, _: Any, statement: str, parameters: Any, *__: Any) -> None:
+    def explain(connection: Connection, statement: str, parameters: Any) -> None:
+        cursor = connection.connection.cursor()
+        cursor.execute(f"{command} {statement}", parameters)
+        found.extend(str(row[3] if sqlite else row[0]) for row in cursor.fetchall())
+
+    def before(connection: Connection, _: Any, statement: str, parameters: Any, *__: Any) -> None:
         if "delivery" in statement:
-            cursor = connection.connection.cursor()
-            command = "EXPLAIN QUERY PLAN" if sqlite else "EXPLAIN"
-            cursor.execute(f"{command} {statement}", parameters)
-            found.extend(str(row[3] if sqlite else row[0]) for row in cursor.fetchall())
+            explain(connection, statement, parameters)
 
-    event.listen(parts.engine, "before_cursor_execute", explain)
+    def explained_run(connection: Connection, build: hot.Build, **parameters: Any) -> list[Any]:
+        sql, fixed, order = hot._compiled(build, connection.dialect)
+        values = {**fixed, **parameters}
+        explain(connection, sql, [values[name] for name in order] if order else values)
+        return hot.run(connection, build, **parameters)
+
+    event.listen(parts.engine, "before_cursor_execute", before)
+    patched = pytest.MonkeyPatch()
+    module = sys.modules["mailer.store.ledger.exchange"]  # the package names its function so too
+    patched.setattr(module, "run", explained_run)
     try:
         yield found
     finally:
-        event.remove(parts.engine, "before_cursor_execute", explain)
+        patched.undo()
+        event.remove(parts.engine, "before_cursor_execute", before)
 
 
 WORK: dict[str, Callable[[Session, Campaign], object]] = {

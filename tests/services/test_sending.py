@@ -5,12 +5,14 @@ from datetime import timedelta
 
 import building as b
 import pytest
+from processes import until
 from sqlalchemy import select, update
 
 from mailer.domain.consent import Method
 from mailer.domain.deliveries import DeliveryState
 from mailer.domain.replies import Reply, Stage
 from mailer.domain.tokens import TokenKind
+from mailer.services.alive import say_alive
 from mailer.services.campaign_course import finish_done, reconcile, retry_failed
 from mailer.services.preferences import leave
 from mailer.services.reports import deliveries
@@ -24,7 +26,14 @@ from mailer.store.ledger import (
     exchange,
     recover_abandoned,
 )
-from mailer.store.models import Campaign, Subscriber, Suppression, attempt, delivery
+from mailer.store.models import (
+    Campaign,
+    RelayState,
+    Subscriber,
+    Suppression,
+    attempt,
+    delivery,
+)
 from mailer.transports import ConnectFailed, Lost, Refused, Unknown
 from mailer.transports.memory import MemoryTransport
 from mailer.wiring import Parts
@@ -188,6 +197,58 @@ def test_a_relay_that_is_down_costs_no_reader_an_attempt_and_is_left_alone(parts
         assert {state for state, _ in rows} <= {"queued", "leased"}
 
 
+def test_a_relay_that_failed_is_probed_with_one_mail_before_it_gets_more(parts: Parts) -> None:
+    b.sending_campaign(parts, 6)
+    broken = MemoryTransport(refuses_connections=ConnectFailed(Stage.CONNECT, "refused"))
+    b.send_all(parts, broken)
+    with parts.sessions.begin() as session:
+        past = parts.now() - timedelta(seconds=1)
+        session.execute(update(RelayState).values(back_off_until=past))
+        session.execute(update(delivery).values(state="queued", next_at=past))
+    b.send_all(parts, broken)
+    with parts.sessions() as session:
+        tried = session.scalars(select(attempt.c.fence).where(attempt.c.outcome == "queued")).all()
+        assert session.scalars(select(RelayState.failures)).one() == 2
+    assert len(tried) <= 4 + 1  # the four connections of the first time, and one probe
+    with parts.sessions.begin() as session:
+        session.execute(update(RelayState).values(back_off_until=past))
+        session.execute(update(delivery).values(state="queued", next_at=past))
+    b.send_all(parts, MemoryTransport())
+    assert set(b.states(parts).values()) == {"sent"}
+
+
+def test_a_content_that_is_refused_too_often_pauses_its_campaign(parts: Parts) -> None:
+    campaign_id = b.sending_campaign(parts, 30)
+    spam = Refused(Stage.DOT, Reply(550, "5.7.1", "looks like spam"))
+    script = {f"reader{number}@readers.test": [spam] for number in range(30)}
+    b.send_all(parts, MemoryTransport(script=script), Pace(connections=1))
+    states = list(b.states(parts).values())
+    assert states.count("failed") == 11
+    assert states.count("queued") == 19
+    with parts.sessions() as session:
+        campaign = session.get_one(Campaign, campaign_id)
+        assert campaign.state == "paused"
+        assert "looks like spam" in campaign.paused_reason
+
+
+def test_confirmations_overtake_a_campaign_that_is_being_sent(parts: Parts) -> None:
+    b.sending_campaign(parts, 400)
+    transport = MemoryTransport()
+    sender = b.make_sender(parts, transport, Pace(connections=1))
+    sender.start()
+    try:
+        until(lambda: len(transport.accepted) > 20, "the first mails")
+        with parts.sessions.begin() as session:
+            made = session.scalars(select(b.Newsletter)).one()
+            b.sign_up(parts, session, made, "new@readers.test", now=parts.now())
+        sender.wake()
+        until(lambda: len(transport.accepted) == 401, "all mails")
+    finally:
+        sender.stop()
+    order = [envelope.recipient for envelope, _ in transport.accepted]
+    assert order.index("new@readers.test") < 350
+
+
 def test_an_uncertain_delivery_waits_for_a_person_and_keeps_its_message_id(parts: Parts) -> None:
     campaign_id = b.sending_campaign(parts, 1)
     transport = MemoryTransport(script={"reader0@readers.test": [Unknown("reset")]})
@@ -267,6 +328,18 @@ def test_stopping_in_the_middle_leaves_nothing_uncertain_and_another_sender_fini
     b.send_all(parts, transport)
     recipients = [envelope.recipient for envelope, _ in transport.accepted]
     assert len(recipients) == len(set(recipients)) == 200
+
+
+def test_a_relays_rate_is_kept_and_shared_by_the_workers_that_live(parts: Parts) -> None:
+    b.sending_campaign(parts, 40)
+    with parts.sessions.begin() as session:
+        for name in ("send@one", "send@two"):
+            say_alive(session, name, "send", now=parts.now())
+    transport = MemoryTransport()
+    began = time.monotonic()
+    b.send_all(parts, transport, Pace(connections=8, rate=40.0))
+    assert len(transport.accepted) == 40
+    assert time.monotonic() - began > 40 / 20 * 0.8  # this worker's share: 20 a second
 
 
 def test_who_leaves_while_the_relay_has_the_mail_gets_no_second_try(parts: Parts) -> None:

@@ -419,3 +419,17 @@ def test_a_dangerous_verb_without_a_yes_does_nothing(weekly, home, tmp_path):
 def _set_version(home, version):
     with closing(sqlite3.connect(home / "mailer.db")) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
+
+
+@pytest.mark.parametrize("over", ["3", "h", "3w", "-3h", "²h", "99d"])
+def test_a_duration_that_is_none_starts_nothing(weekly, tmp_path, over):
+    (tmp_path / "body.html").write_text("<p>Hello.</p>")
+    made = weekly(
+        "campaign", "create", "weekly", "--purpose", "updates", "--subject", "x",
+        "--html", str(tmp_path / "body.html"), "--json",
+    )  # fmt: skip
+    number = str(made.document["campaign_id"])
+    ended = weekly("campaign", "send", number, f"--over={over}")
+    assert ended.status == 1
+    assert over in ended.err
+    assert weekly("campaign", "show", number, "--json").document["state"] == "draft"

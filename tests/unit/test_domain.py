@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailer.domain.addresses import BadAddress, address_hash, parse_address, wire_address
+from mailer.domain.alignment import alignment
 from mailer.domain.consent import ConsentState, Method, SubscriptionState, next_state
 from mailer.domain.deliveries import TRANSITIONS, DeliveryState
 from mailer.domain.relays import BadRelay, Security, parse_relay_url
@@ -275,3 +276,21 @@ def test_an_address_goes_on_the_wire_with_its_domain_in_ascii() -> None:
 def test_what_could_not_be_read_is_no_address(text: str) -> None:
     with pytest.raises(BadAddress):
         parse_address(text)
+
+
+@pytest.mark.parametrize(
+    ("sender", "signer", "stands"),
+    [
+        ("news.test", "news.test", "aligned"),
+        ("News.Test", "news.test", "aligned"),
+        ("weekly.news.test", "news.test", "aligned"),
+        ("news.test", "mail.news.test", "aligned"),
+        ("weekly.news.test", "mail.news.test", "siblings"),
+        ("news.test", "other.test", "apart"),
+        ("badnews.test", "news.test", "apart"),
+    ],
+)
+def test_a_signature_speaks_for_its_own_domain_and_those_above_and_below(
+    sender: str, signer: str, stands: str
+) -> None:
+    assert alignment(sender, signer) == stands

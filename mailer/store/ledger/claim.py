@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -27,24 +27,24 @@ from sqlalchemy import (
 )
 
 from mailer.domain.campaigns import CampaignState
-from mailer.domain.deliveries import DeliveryKind, DeliveryState
+from mailer.domain.deliveries import DeliveryState
 from mailer.store.clock import DatabaseTime
 from mailer.store.models import Campaign, Subscriber, Variant, delivery
 from mailer.store.rowset import Rowset
 
 _S = DeliveryState
+_SUBSCRIBER = 6  # the place of the reader's id among what a lease returns, and in `Claimed`
 _IDS = Rowset("ids", {"id": BigInteger()})
 _LEASES = Rowset("leases", {"id": BigInteger(), "period": Integer(), "fence": Integer()})
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """One leased delivery with everything that is needed to personalise it."""
 
     id: int
     period: int
     fence: int
-    kind: DeliveryKind
+    kind: str  # a DeliveryKind
     newsletter_id: int
     campaign_id: int | None
     subscriber_id: int | None
@@ -78,7 +78,7 @@ def claim(connection: Connection, *, worker: str, limit: int, lease: timedelta) 
             },
         ).all()
         if rows:
-            return _with_readers(connection, sorted(rows, key=lambda row: (row.next_at, row.id)))
+            return _with_readers(connection, sorted(rows, key=itemgetter(0)))
     return []
 
 
@@ -88,7 +88,7 @@ def hand_back(connection: Connection, claimed: Sequence[Claimed]) -> None:
         return
     dialect = connection.dialect.name
     leases = [(item.id, item.period, item.fence) for item in claimed]
-    connection.execute(_hand_back(dialect), _LEASES.parameters(dialect, leases))
+    connection.execute(_hand_back(dialect), _LEASES.parameters(leases))
 
 
 @cache
@@ -151,7 +151,7 @@ def _lease(dialect: str, of_no_campaign: bool) -> Update:
             delivery.c.id, delivery.c.period, delivery.c.fence, delivery.c.kind,
             delivery.c.newsletter_id, delivery.c.campaign_id, delivery.c.subscriber_id,
             delivery.c.variant_id, delivery.c.serial, delivery.c.attempts,
-            delivery.c.recipient, delivery.c.next_at,
+            delivery.c.recipient,
         )
     )  # fmt: skip
 
@@ -178,15 +178,7 @@ def _readers(dialect: str) -> Select[int, str, str]:
 
 
 def _with_readers(connection: Connection, rows: Sequence[Row[Any]]) -> list[Claimed]:
-    dialect = connection.dialect.name
-    ids = [(row.subscriber_id,) for row in rows if row.subscriber_id is not None]
-    found = connection.execute(_readers(dialect), _IDS.parameters(dialect, ids)).all()
-    readers = {row.id: (row.email, row.name) for row in found}
-    return [
-        Claimed(
-            row.id, row.period, row.fence, DeliveryKind(row.kind), row.newsletter_id,
-            row.campaign_id, row.subscriber_id, row.variant_id, row.serial, row.attempts,
-            *readers.get(row.subscriber_id, (row.recipient or "", "")),
-        )
-        for row in rows
-    ]  # fmt: skip
+    wanted = [(row[_SUBSCRIBER],) for row in rows if row[_SUBSCRIBER] is not None]
+    found = connection.execute(_readers(connection.dialect.name), _IDS.parameters(wanted))
+    readers = {row[0]: (row[1], row[2]) for row in found.all()}
+    return [Claimed(*row[:-1], *readers.get(row[_SUBSCRIBER], (row[-1] or "", ""))) for row in rows]

@@ -7,16 +7,16 @@ UPDATE inside of another statement, runs the same three parts one after the othe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from functools import cache
+from typing import NamedTuple
 
 from sqlalchemy import (
     BigInteger,
+    ClauseElement,
     ColumnElement,
     Connection,
-    Executable,
     Float,
     FromClause,
     Integer,
@@ -37,6 +37,7 @@ from mailer.domain.campaigns import CampaignState
 from mailer.domain.deliveries import DeliveryKind, DeliveryState
 from mailer.store.audience import has_consent, has_request, is_suppressed
 from mailer.store.clock import DatabaseTime
+from mailer.store.hot import run
 from mailer.store.models import Campaign, attempt, delivery
 from mailer.store.once import Insert, insert_for
 from mailer.store.rowset import Rowset
@@ -44,8 +45,7 @@ from mailer.store.rowset import Rowset
 _S = DeliveryState
 
 
-@dataclass(frozen=True, slots=True)
-class GateRequest:
+class GateRequest(NamedTuple):
     """May the content of this delivery be handed over now?"""
 
     id: int
@@ -61,12 +61,11 @@ class Gated(StrEnum):
     LEASE_LOST = "lease lost"  # another worker has it, or it has been ended
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """What became of one handed-over or refused delivery: it goes to `state`.
 
-    `retry_in` says when a delivery that goes back to the queue is due again. `counts` is False
-    where only the relay had trouble, and no attempt is charged to the reader.
+    `retry_in` says in how many seconds a delivery that goes back to the queue is due again.
+    `counts` is 0 where only the relay had trouble, and no attempt is charged to the reader.
     """
 
     id: int
@@ -76,9 +75,9 @@ class Settlement:
     relay: str
     stage: str
     reply: str
-    retry_in: timedelta = timedelta()
+    retry_in: float = 0.0
     relay_queue_id: str | None = None
-    counts: bool = True
+    counts: int = 1
 
 
 # What a settlement finds the row in. `uncertain` is there because evidence may come late: a worker
@@ -122,50 +121,31 @@ def exchange(
     the gate's answer. Nothing may be acted upon before it is committed. Telling a settlement twice
     changes nothing.
     """
-    dialect = connection.dialect.name
-    told = _TOLD.parameters(dialect, [_told(each) for each in settlements])
-    asked = _ASKED.parameters(dialect, [(each.id, each.period, each.fence) for each in requests])
+    told = _TOLD.parameters(settlements)
+    asked = _ASKED.parameters(requests)
     until = {"lease": lease.total_seconds()}
-    found: set[tuple[int, int]] = set()
-    if dialect == "postgresql":
-        rows = connection.execute(_at_once(dialect), {**told, **asked, **until})
-        found.update((int(row[0]), int(row[1])) for row in rows)
+    if connection.dialect.name == "postgresql":
+        found = set(run(connection, _at_once, **told, **asked, **until))
     else:
+        found = set()
         if settlements:
-            settled = connection.execute(_settle(dialect), told).scalars().all()
-            connection.execute(_note(dialect), told)
-            found.update((_SETTLED, each) for each in settled)
+            found.update((_SETTLED, row[0]) for row in run(connection, _settle, **told))
+            run(connection, _note, **told)
         if requests:
-            opened = connection.execute(_gate(dialect), {**asked, **until}).scalars().all()
-            found.update((_OPENED, each) for each in opened)
+            found.update((_OPENED, row[0]) for row in run(connection, _gate, **asked, **until))
     held = [(_SETTLED, each.id) in found for each in settlements]
     answers = {
         each.id: Gated.OPEN if (_OPENED, each.id) in found else Gated.LEASE_LOST
         for each in requests
     }
     if Gated.LEASE_LOST in answers.values():
-        closed = connection.execute(_close_refused(dialect), asked).scalars()
-        answers.update(dict.fromkeys(closed, Gated.CLOSED))
+        closed = run(connection, _close_refused, **asked)
+        answers.update(dict.fromkeys((row[0] for row in closed), Gated.CLOSED))
     return held, answers
 
 
-def _told(settlement: Settlement) -> tuple[object, ...]:
-    return (
-        settlement.id,
-        settlement.period,
-        settlement.fence,
-        settlement.state.value,
-        settlement.relay,
-        settlement.stage,
-        settlement.reply,
-        settlement.retry_in.total_seconds(),
-        settlement.relay_queue_id,
-        int(settlement.counts),
-    )
-
-
 @cache
-def _at_once(dialect: str) -> Executable:
+def _at_once(dialect: str) -> ClauseElement:
     """Return settle, note and gate as one statement (data-modifying CTEs)."""
     settled = _settle(dialect).cte("settled")
     opened = _gate(dialect).cte("opened")
@@ -232,7 +212,7 @@ def _gate(dialect: str) -> Update:
 
 
 @cache
-def _close_refused(dialect: str) -> Executable:
+def _close_refused(dialect: str) -> ClauseElement:
     """End what consent or suppression forbids; what only waits for its campaign goes back."""
     asked = _ASKED.table(dialect)
     suppressed = _suppressed()

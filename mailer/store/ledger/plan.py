@@ -5,13 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Integer, Text, bindparam, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    Integer,
+    Text,
+    bindparam,
+    cast,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.orm import Session
 
 from mailer.domain.consent import SubscriptionState
 from mailer.domain.deliveries import DeliveryKind, DeliveryState, Lane
 from mailer.store.audience import is_suppressed
-from mailer.store.clock import Instant
+from mailer.store.clock import Instant, Later
 from mailer.store.models import Campaign, Subscriber, Subscription, delivery
 from mailer.store.once import insert_into
 
@@ -40,7 +50,7 @@ def plan_chunk(
             literal(campaign.id),
             Subscriber.id,
             literal(campaign.newsletter_id),
-            literal(now, Instant()),
+            _due_at(session, campaign, now),
             literal(now, Instant()),
             literal(expires_at, Instant()),
             literal(campaign.lane),
@@ -78,6 +88,21 @@ def plan_chunk(
     )
     campaign.cursor_subscriber_id = bound
     return Planned(added, finished=bound >= upper)
+
+
+def _due_at(session: Session, campaign: Campaign, now: datetime) -> ColumnElement[datetime]:
+    """Return when each reader's mail is due: at once, or spread evenly by the readers' ids."""
+    if not campaign.spread_seconds:
+        return literal(now, Instant())
+    first = session.scalar(
+        select(func.min(Subscription.subscriber_id)).where(
+            Subscription.purpose_id == campaign.purpose_id,
+            Subscription.state == SubscriptionState.ACTIVE.value,
+        )
+    )
+    span = max(campaign.upper_subscriber_id - (first or 0), 1)
+    share = cast(Subscriber.id - (first or 0), Float) / float(span)
+    return Later(campaign.started_at or now, share * float(campaign.spread_seconds))
 
 
 def _last_of_chunk(session: Session, purpose_id: int, after: int, upper: int, limit: int) -> int:

@@ -117,6 +117,7 @@ class Campaign(Base):
     send_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
+    spread_seconds: Mapped[int] = mapped_column(server_default="0")  # over which mails come due
     ends_at: Mapped[datetime | None]  # what is not sent by then is of no use; set at the start
     finished_at: Mapped[datetime | None]
     period: Mapped[int]  # year * 100 + month of planning: the partition of all its deliveries

@@ -23,6 +23,9 @@ def upgrade() -> None:
         "article", sa.Column("edited_fields", sa.JSON(), server_default="[]", nullable=False)
     )
     op.add_column("campaign", sa.Column("ends_at", Instant(), nullable=True))
+    op.add_column(
+        "campaign", sa.Column("spread_seconds", sa.Integer(), server_default="0", nullable=False)
+    )
     op.add_column("digest", sa.Column("busy_until", Instant(), nullable=True))
     op.add_column(
         "subscription", sa.Column("details", sa.JSON(), server_default="{}", nullable=False)

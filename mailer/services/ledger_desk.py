@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import structlog
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from mailer.domain.deliveries import DeliveryState
@@ -66,7 +66,7 @@ class LedgerDesk:
     """Settles and gates in rounds; every answer is given only after its commit.
 
     What a relay has said is not forgotten because the database is away for a while: settlements
-    are kept and told again until it is back.
+    are kept and told again until it is back, with what else follows from them.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class LedgerDesk:
         self._pause = pause
         self._waiting: queue.SimpleQueue[_Visit | _Errand | None] = queue.SimpleQueue()
         self._untold: list[Settlement] = []
+        self._owed: list[Effect] = []
         self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._live, name="ledger", daemon=True)
 
@@ -159,7 +160,7 @@ class LedgerDesk:
             (visit.request for visit in visits if visit.request is not None),
             key=lambda request: request.id,
         )
-        effects = [effect for visit in visits for effect in visit.effects]
+        effects = [*self._owed, *(effect for visit in visits for effect in visit.effects)]
         try:
             held, gated = self._exchange(settlements, requests, effects)
         except Exception as error:  # or the thread ends, and nobody is answered any more
@@ -168,10 +169,12 @@ class LedgerDesk:
             reason = (str(error) or repr(error)).splitlines()[0]
             _log.error("the ledger failed", reason=reason, exc_info=not known)
             self._untold = settlements + [_given_back(request) for request in requests]
+            # An effect may be at fault itself; tried again and again, it would hold up everything.
+            self._owed = effects if isinstance(error, OperationalError | InterfaceError) else []
             _post([(visit.answer, LedgerSilent(str(error))) for visit in visits])
             return
         told = iter(held[len(self._untold) :])
-        self._untold = []
+        self._untold, self._owed = [], []
         _post(
             [
                 (

@@ -116,6 +116,7 @@ class LedgerMachine(LedgerWorld):
                 self._settle(hand)
             case "refused" if not hand.past_gate:
                 hand.knows = S.QUEUED
+                self._settle(hand)
             case "give back":
                 with self.transaction() as session:
                     hand_back(session.connection(), [hand.claimed])
@@ -123,8 +124,8 @@ class LedgerMachine(LedgerWorld):
                 self.in_hand.remove(hand)
 
     @precondition(lambda self: self.in_hand)
-    @rule(number=ANY)
-    def a_lease_runs_out(self, number: int) -> None:
+    @rule(number=ANY, taken_over=st.booleans())
+    def a_lease_runs_out(self, number: int, taken_over: bool) -> None:
         delivery_id = _one(self.in_hand, number).claimed.id
         leased = delivery.c.lease_until.is_not(None) & (delivery.c.id == delivery_id)
         with self.transaction() as session:
@@ -132,6 +133,9 @@ class LedgerMachine(LedgerWorld):
             session.execute(update(delivery).where(leased).values(lease_until=past))
         for each in self.in_hand:
             each.too_late |= each.claimed.id == delivery_id
+        if taken_over:
+            self.the_rows_keep_their_promises()
+            self.claim(READERS)
 
     @rule()
     def recover(self) -> None:
@@ -169,7 +173,9 @@ class LedgerMachine(LedgerWorld):
                     self.forbidden.add(reader)
                 case "come back":
                     found = session.get_one(Subscriber, reader), session.get_one(Purpose, 1)
-                    record(session, *found, ConsentState.GIVEN, Evidence(Method.CLI), now=now)
+                    record(
+                        session, *found, ConsentState.GIVEN, Evidence(Method.PREFERENCES), now=now
+                    )
                     self.forbidden -= {reader} - self.suppressed
                 case "suppress":
                     hashed = session.get_one(Subscriber, reader).address_hash

@@ -22,6 +22,7 @@ ORDINARY = settings(
     derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),
+    report_multiple_bugs=False,
 )
 THOROUGH = settings(
     ORDINARY, max_examples=500, stateful_step_count=60, derandomize=False, print_blob=True

@@ -340,3 +340,24 @@ def test_a_relays_rate_is_kept_and_shared_by_the_workers_that_live(parts: Parts)
     b.send_all(parts, transport, Pace(connections=8, rate=40.0))
     assert len(transport.accepted) == 40
     assert time.monotonic() - began > 40 / 20 * 0.8  # this worker's share: 20 a second
+
+
+def test_who_leaves_while_the_relay_has_the_mail_gets_no_second_try(parts: Parts) -> None:
+    """The withdrawal cannot end what is past its gate; the next gate does."""
+    b.sending_campaign(parts, 1)
+    minute = timedelta(minutes=1)
+    for gate in (Gated.OPEN, Gated.CLOSED):
+        with parts.sessions.begin() as session:
+            session.execute(update(delivery).values(next_at=b.NOW - timedelta(days=365)))
+            (one,) = claim(session.connection(), worker="w", limit=1, lease=minute)
+            request = GateRequest(one.id, one.period, one.fence)
+            _, gated = exchange(session.connection(), [], [request], lease=minute)
+            assert gated == {one.id: gate}
+        if gate is Gated.OPEN:
+            _leave(parts, 1)
+            again = Settlement(
+                one.id, one.period, one.fence, DeliveryState.QUEUED, "r", "dot", "451 later"
+            )
+            with parts.sessions.begin() as session:
+                assert exchange(session.connection(), [again], [], lease=minute)[0] == [True]
+    assert set(b.states(parts).values()) == {"withdrawn"}

@@ -165,12 +165,19 @@ class LedgerDesk:
             held, gated = self._exchange(settlements, requests, effects)
         except Exception as error:  # or the thread ends, and nobody is answered any more
             self._drop_connection()
-            known = isinstance(error, SQLAlchemyError | self._engine.dialect.loaded_dbapi.Error)
+            driver = self._engine.dialect.loaded_dbapi
+            known = isinstance(error, SQLAlchemyError | driver.Error)
+            away = (
+                OperationalError,
+                InterfaceError,
+                driver.OperationalError,
+                driver.InterfaceError,
+            )
             reason = (str(error) or repr(error)).splitlines()[0]
             _log.error("the ledger failed", reason=reason, exc_info=not known)
             self._untold = settlements + [_given_back(request) for request in requests]
             # An effect may be at fault itself; tried again and again, it would hold up everything.
-            self._owed = effects if isinstance(error, OperationalError | InterfaceError) else []
+            self._owed = effects if isinstance(error, away) else []
             _post([(visit.answer, LedgerSilent(str(error))) for visit in visits])
             return
         told = iter(held[len(self._untold) :])

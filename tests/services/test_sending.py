@@ -234,7 +234,7 @@ def test_a_content_that_is_refused_too_often_pauses_its_campaign(parts: Parts) -
 def test_confirmations_overtake_a_campaign_that_is_being_sent(parts: Parts) -> None:
     b.sending_campaign(parts, 400)
     transport = MemoryTransport()
-    sender = b.make_sender(parts, transport, Pace(connections=1))
+    sender = b.make_sender(parts, transport, Pace(connections=1, rate=200.0))
     sender.start()
     try:
         until(lambda: len(transport.accepted) > 20, "the first mails")

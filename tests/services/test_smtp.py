@@ -30,7 +30,8 @@ from mailer.transports import (
     Unknown,
 )
 from mailer.transports.capture import CaptureListener, Mailbox, capture_address
-from mailer.transports.smtp import Patience, SmtpTransport
+from mailer.transports.smtp import SmtpTransport
+from mailer.transports.smtp_connection import Patience
 
 CONTENT = b"Subject: x\r\nX-Mailer-Delivery: 1.a\r\n\r\nHello\r\n"
 QUICK = Patience(connect=3, greeting=3, command=3, data=3, body=3, dot=3, quit=1)

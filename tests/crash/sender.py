@@ -62,7 +62,7 @@ def _sender(parts: Parts, order: Order) -> Sender:
     transport = SmtpTransport(config, hello="crash.test")
     if order.dies_at:
         death = Death(order.dies_at, order.time)
-        transport, desk = MortalTransport(config, death), mortal_desk(death)
+        transport, desk = MortalTransport(config, death), mortal_desk(death, desk)
     return Sender(
         parts.engine,
         parts.sessions,

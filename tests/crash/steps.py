@@ -44,10 +44,10 @@ def die() -> None:
     os._exit(DIED)
 
 
-def mortal_desk(death: Death) -> type[LedgerDesk]:
+def mortal_desk(death: Death, desk: type[LedgerDesk]) -> type[LedgerDesk]:
     """Return a desk whose process dies when a claim (5), gate (7) or settlement (11) stands."""
 
-    class MortalDesk(LedgerDesk):
+    class MortalDesk(desk):  # type: ignore[misc, valid-type]
         async def visit(
             self,
             *settlements: Settlement,

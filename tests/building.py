@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 from mailer.domain.addresses import address_hash, parse_address
 from mailer.domain.articles import ArticleDraft
 from mailer.domain.consent import ConsentState, Method
+from mailer.domain.relays import RelayConfig, Security
 from mailer.domain.suppression import SuppressionReason
 from mailer.services.articles import add_article
 from mailer.services.campaign_course import start_campaign
@@ -19,7 +21,7 @@ from mailer.services.composing import Composer
 from mailer.services.newsletters import add_newsletter, add_purpose, edit_publisher
 from mailer.services.notices import publish_notice
 from mailer.services.preparing import prepare_campaign
-from mailer.services.sending import Pace, Sender
+from mailer.services.sending import Access, OpenRelay, Pace, Sender
 from mailer.services.signup import Signup, SignupOutcome, request_signup
 from mailer.store.consents import Evidence, record
 from mailer.store.models import Campaign, Newsletter, Subscriber, delivery
@@ -137,9 +139,9 @@ def sign_up(
     )
 
 
-def send_all(parts: Parts, transport: Transport, pace: Pace | None = None) -> None:
+def send_all(parts: Parts, transport: Transport, **limits: Any) -> None:
     """Run a sender over the transport until nothing that is due is left."""
-    sender = make_sender(parts, transport, pace)
+    sender = make_sender(parts, transport, **limits)
     sender.start()
     try:
         assert sender.idle.wait(30), "the sender did not come to rest"
@@ -147,18 +149,29 @@ def send_all(parts: Parts, transport: Transport, pace: Pace | None = None) -> No
         sender.stop()
 
 
-def make_sender(parts: Parts, transport: Transport, pace: Pace | None = None) -> Sender:
-    """Return a sender that is not started."""
+def make_sender(parts: Parts, transport: Transport, **limits: Any) -> Sender:
+    """Return a sender that is not started; `limits` as of RelayConfig."""
+    return sender_of(parts, lambda _: access(transport, **limits))
+
+
+def sender_of(parts: Parts, open_relay: OpenRelay, *, worker: str = "test", **more: Any) -> Sender:
+    """Return a sender over many relays that is not started."""
     return Sender(
         parts.engine,
         parts.sessions,
-        transport,
+        open_relay,
         Composer(parts.links, parts.identity, parts.dkim),
-        worker="test",
+        worker=worker,
         now=parts.now,
         jitter=lambda: 0.5,
-        pace=pace or Pace(connections=4, look_again=timedelta(milliseconds=50)),
+        **{"pace": Pace(look_again=timedelta(milliseconds=50)), **more},
     )
+
+
+def access(transport: Transport, **limits: Any) -> Access:
+    """Return how a relay is reached that has no URL."""
+    config = RelayConfig("relay.test", 25, Security.NONE, **{"connections": 4, **limits})
+    return Access(transport, config)
 
 
 def states(parts: Parts, campaign_id: int | None = None) -> dict[str, str]:

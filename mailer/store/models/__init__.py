@@ -1,4 +1,4 @@
-"""All tables, one file per subject: installation, readers, content, sending."""
+"""All tables, one file per subject: installation, readers, content, sending, relays."""
 
 from mailer.store.models.base import Base
 from mailer.store.models.content import Article, Campaign, Digest, DigestArticle, Feed, Variant
@@ -13,7 +13,8 @@ from mailer.store.models.readers import (
     Subscription,
     Suppression,
 )
-from mailer.store.models.sending import Feedback, Relay, RelayState, attempt, delivery
+from mailer.store.models.relays import ProviderHold, Relay, RelayDay, RelayState
+from mailer.store.models.sending import Feedback, attempt, delivery
 
 __all__ = [
     "Article",
@@ -28,9 +29,11 @@ __all__ = [
     "Installation",
     "Newsletter",
     "Notice",
+    "ProviderHold",
     "Publisher",
     "Purpose",
     "Relay",
+    "RelayDay",
     "RelayState",
     "Subscriber",
     "Subscription",

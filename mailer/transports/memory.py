@@ -29,11 +29,13 @@ class MemoryTransport:
     refuses_connections: ConnectFailed | None = None
     accepted: list[tuple[Envelope, bytes]] = field(default_factory=list)
     name: str = "memory"
+    connections: int = 0
 
     async def connect(self) -> MemoryConnection:
         """Open a connection."""
         if self.refuses_connections is not None:
             raise self.refuses_connections
+        self.connections += 1
         return MemoryConnection(self)
 
 

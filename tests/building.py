@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -59,11 +60,19 @@ def newsletter(session: Session, slug: str = "weekly") -> Newsletter:
     return made
 
 
+DOMAINS = ("readers.test",)
+
+
 def readers(
-    parts: Parts, session: Session, made: Newsletter, number: int, purpose: str = "updates"
+    parts: Parts,
+    session: Session,
+    made: Newsletter,
+    number: int,
+    purpose: str = "updates",
+    domains: Sequence[str] = DOMAINS,
 ) -> list[str]:
     """Record consent given elsewhere for `reader0@…`, `reader1@…`; return the addresses."""
-    addresses = [f"reader{index}@readers.test" for index in range(number)]
+    addresses = [f"reader{index}@{domains[index % len(domains)]}" for index in range(number)]
     wanted = next(each for each in made.purposes if each.slug == purpose)
     for address in addresses:
         reader = find_or_add_reader(
@@ -93,11 +102,11 @@ def articles(session: Session, made: Newsletter, number: int) -> list[int]:
     ]
 
 
-def sending_campaign(parts: Parts, number_of_readers: int) -> int:
+def sending_campaign(parts: Parts, number_of_readers: int, domains: Sequence[str] = DOMAINS) -> int:
     """Make a campaign that is planned and ready to send; return its id."""
     with parts.sessions.begin() as session:
         made = newsletter(session)
-        readers(parts, session, made, number_of_readers)
+        readers(parts, session, made, number_of_readers, domains=domains)
         campaign = create_campaign(
             session,
             made,

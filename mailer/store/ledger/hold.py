@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -42,17 +43,16 @@ def put_off(
     if not held:
         return 0
     statement = _put_off(connection.dialect.name, source.campaign_id is None)
-    parameters = {"campaign": source.campaign_id, "limit": limit}
-    return connection.execute(
-        statement, {**parameters, **_HELD.parameters(list(held.items()))}
-    ).rowcount
+    parameters: dict[str, Any] = {"campaign": source.campaign_id, "limit": limit}
+    parameters.update(_HELD.parameters(list(held.items())))
+    return len(connection.execute(statement, parameters).all())
 
 
 def let_go(connection: Connection, campaign_id: int | None, provider: str, *, limit: int) -> int:
     """Make due again what was put off for a provider, as it was before; return how many rows."""
     statement = _let_go(connection.dialect.name, campaign_id is None)
-    parameters = {"campaign": campaign_id, "provider": provider, "limit": limit}
-    return connection.execute(statement, parameters).rowcount
+    parameters = {"campaign": campaign_id, "held": provider, "limit": limit}
+    return len(connection.execute(statement, parameters).all())
 
 
 @cache
@@ -72,6 +72,7 @@ def _put_off(dialect: str, of_no_campaign: bool) -> Update:
             held_from=func.coalesce(delivery.c.held_from, delivery.c.next_at),
             next_at=DatabaseTime(seconds.correlate(delivery).scalar_subquery()),
         )
+        .returning(delivery.c.id)  # to be counted: SQLite's driver counts no WITH … UPDATE
     )
 
 
@@ -81,12 +82,13 @@ def _let_go(dialect: str, of_no_campaign: bool) -> Update:
         of_no_campaign,
         delivery.c.next_at > DatabaseTime(),
         delivery.c.held_from.is_not(None),
-        delivery.c.provider == bindparam("provider", type_=Text),
+        delivery.c.provider == bindparam("held", type_=Text),
     )
     return (
         update(delivery)
         .where(_among(dialect, picked))
         .values(next_at=delivery.c.held_from, held_from=null())
+        .returning(delivery.c.id)
     )
 
 

@@ -95,13 +95,16 @@ class Parts:
         sqlite = self.engine.dialect.name == "sqlite"
         return timedelta(milliseconds=1) if sqlite else timedelta()
 
-    def _open_relay(self, row: RelayRow) -> Access:
-        """Return how a relay is reached; raises Refusal where nothing can be made of its row."""
-        if row.name == DEFAULT_RELAY:
-            return self._default_relay()
+    def relay_config(self, row: RelayRow) -> RelayConfig:
+        """Return how an added relay is reached; raises Refusal where its row is of no use."""
         password = self.sealer.open(row.sealed_password) if row.sealed_password else ""
         config = parse_relay_url(with_password(row.url, password))
-        config = replace(config, kind=RelayKind(row.kind))
+        return replace(config, kind=RelayKind(row.kind))
+
+    def _open_relay(self, row: RelayRow) -> Access:
+        if row.name == DEFAULT_RELAY:
+            return self._default_relay()
+        config = self.relay_config(row)
         return Access(SmtpTransport(config, hello=self.identity.domain), config)
 
     def _default_relay(self) -> Access:

@@ -35,7 +35,10 @@ from mailer.store.ledger import (
     expire_overdue,
     hand_back,
     has_open,
+    let_go,
+    put_off,
     recover_abandoned,
+    sources,
 )
 from mailer.store.models import Campaign
 from mailer.wiring import Parts
@@ -109,6 +112,21 @@ WORK: dict[str, Callable[[Session, Campaign], object]] = {
     "claim": lambda session, _: claim(
         session.connection(), worker="w", limit=200, lease=timedelta(minutes=1)
     ),
+    "claim around providers": lambda session, _: claim(
+        session.connection(),
+        worker="w",
+        limit=200,
+        lease=timedelta(minutes=1),
+        blocked=["busy.test"],
+    ),
+    "put off": lambda session, _: [
+        put_off(session.connection(), source, {"busy.test": 60.0}, limit=100)
+        for source in sources(session.connection())
+    ],
+    "let go": lambda session, campaign: [
+        let_go(session.connection(), campaign_id, "busy.test", limit=100)
+        for campaign_id in (None, campaign.id)
+    ],
     "exchange": lambda session, campaign: exchange(
         session.connection(),
         [Settlement(1, campaign.period, 0, DeliveryState.FAILED, "r", "rcpt", "no")],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -28,8 +28,11 @@ from mailer.store.relays import (
     take_probe,
 )
 
-_HELD_FOR, _CROWDED_FOR = 3600.0, 20.0
+_HELD_FOR, _PROBED_FOR = 3600.0, 20.0
 _MOST_PUT_OFF = 5_000
+_MOST_WALKED = 10_000
+"""Behind so many due mails for a crowded provider the others are put off: no claim walks far."""
+_LONGEST = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,8 @@ class Request:
     worker: str
     limit: int
     lease: timedelta
-    crowded: Collection[str] = ()
-    """Receiving providers that this line has enough for."""
+    crowded: Mapping[str, float] = field(default_factory=dict)
+    """Receiving providers that this line has enough for, and how fast (mails/s) they are."""
 
 
 def allot(session: Session, request: Request, *, now: datetime) -> Allotment:
@@ -87,13 +90,10 @@ def allot(session: Session, request: Request, *, now: datetime) -> Allotment:
     if not among or (probing and not take_probe(session, row.id, ITSELF, request.worker)):
         return Allotment(place=place)
     providers = _Providers(session, request, place, now)
-    held = providers.held
-    moved = sum(
-        put_off(session.connection(), source, held, limit=_MOST_PUT_OFF) for source in among
-    ) if held else 0  # fmt: skip
+    moved = providers.put_off(among)
     batch = claim(
         session.connection(), worker=request.worker, limit=limit, lease=request.lease,
-        among=among, blocked=held,
+        among=among, blocked=providers.blocked,
     )  # fmt: skip
     providers.leave_unused_probes(batch)
     if probing and not batch:
@@ -139,18 +139,35 @@ class _Providers:
         self._relay_id = request.relay_id
         self._probes: set[str] = set()
         self.paces: dict[str, ProviderPace] = {}
-        self.held = dict.fromkeys(request.crowded, _CROWDED_FOR)
-        """Provider → for how many seconds what waits for it is put off."""
+        self._crowded = request.crowded
+        self._held: dict[str, float] = {}  # for how many seconds
         if request.config.kind is RelayKind.DIRECT:
             for row in provider_rows(session, request.relay_id):
                 rate = place.rate(row.allowed_rate(now))
                 self.paces[row.provider] = ProviderPace(bool(row.failures), rate)
                 if row.left_alone and row.back_off_until is not None:
                     seconds = (row.back_off_until - now).total_seconds()
-                    self.held[row.provider] = max(seconds, 1.0)
-                elif row.failures and row.provider not in self.held:
+                    self._held[row.provider] = max(seconds, 1.0)
+                elif row.failures and row.provider not in request.crowded:
                     self._probe(row.provider, request.worker)
-        self.held.update(dict.fromkeys(held_providers(session), _HELD_FOR))
+        self._held.update(dict.fromkeys(held_providers(session), _HELD_FOR))
+
+    @property
+    def blocked(self) -> set[str]:
+        """Those for whom nothing is claimed."""
+        return {*self._held, *self._crowded}
+
+    def put_off(self, among: Sequence[Source]) -> int:
+        """Put off what is due for them, a chunk at a time; return how many mails."""
+        connection, moved = self._session.connection(), 0
+        for source in among if self.blocked else ():
+            moved += put_off(connection, source, self._held, limit=_MOST_PUT_OFF)
+            for provider, speed in self._crowded.items():
+                seconds = min(_MOST_WALKED / max(speed, 0.1), _LONGEST)
+                moved += put_off(
+                    connection, source, {provider: seconds}, limit=_MOST_PUT_OFF, skip=_MOST_WALKED
+                )
+        return moved
 
     def leave_unused_probes(self, batch: Sequence[Claimed]) -> None:
         """Let other workers try the providers for which there was no mail."""
@@ -161,4 +178,4 @@ class _Providers:
         if take_probe(self._session, self._relay_id, provider, worker):
             self._probes.add(provider)
         else:
-            self.held[provider] = _CROWDED_FOR
+            self._held[provider] = _PROBED_FOR

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
@@ -147,7 +147,8 @@ class Line:
                 self._host.line_rests()
             with contextlib.suppress(TimeoutError):
                 pause = self._common.pace.look_again.total_seconds()
-                await asyncio.wait_for(self._woken.wait(), pause)
+                crowded = self._by_provider is not None and self._waiting
+                await asyncio.wait_for(self._woken.wait(), _ASK_AGAIN if crowded else pause)
         await self._drain()
 
     # What conversations need (`mailer.services.conversation.Deliveries`)
@@ -243,10 +244,12 @@ class Line:
 
     async def _claim(self) -> bool:
         """Lease what is due for this relay; say whether it is worth while to go on at once."""
+        crowded: Mapping[str, float] = {}
+        if self._by_provider is not None:
+            crowded = self._by_provider.crowded(self._judge.speed.of)
         request = Request(
             self.relay.id, self._access.config, self._common.worker,
-            self._batch, self._common.pace.lease,
-            self._by_provider.crowded() if self._by_provider is not None else (),
+            self._batch, self._common.pace.lease, crowded,
         )  # fmt: skip
 
         def look(session: Session) -> tuple[Allotment, Sequence[Prepared]]:

@@ -90,7 +90,8 @@ class Judge:
         self._now = now
         self._jitter = jitter
         self._contents = _Contents()
-        self._speed = Speed()
+        self.speed = Speed()
+        """How fast this relay takes mails just now."""
         self.workers = 1
         """How many workers send: together they are so many times as fast."""
         self.failing = {ITSELF}
@@ -114,7 +115,7 @@ class Judge:
         """
         wait = provider_back_off(1) * (1 + self._jitter())
         settlement = self._uncounted(claimed, stage, reason, wait)
-        speed = self._speed.of(claimed.provider) * self.workers
+        speed = self.speed.of(claimed.provider) * self.workers
         return self._failed(settlement, claimed.provider, reason, speed)
 
     def _failed(
@@ -136,7 +137,7 @@ class Judge:
                 said = masked(str(reply))
                 sent = self._settlement(claimed, _S.SENT, Stage.DOT, said, queue_id=relay_queue_id)
                 self._contents.took(claimed.campaign_id)
-                self._speed.took(claimed.provider)
+                self.speed.took(claimed.provider)
                 return Judgement(sent, self._works(claimed))
             case Refused(stage, reply):
                 return self._refused(claimed, stage, reply)
@@ -156,7 +157,7 @@ class Judge:
             case Verdict.BACK_OFF_PROVIDER:
                 return self._provider_failed(claimed, stage, said)
             case Verdict.SLOW_RELAY:
-                speed = self._speed.of() * self.workers
+                speed = self.speed.of() * self.workers
                 return self.relay_failed(claimed, stage, said, speed=speed)
             case Verdict.BACK_OFF_RELAY:
                 return self.relay_failed(claimed, stage, said)

@@ -17,7 +17,8 @@ from mailer.services.composing import Prepared
 from mailer.services.rate import Bucket
 from mailer.store.ledger import Claimed
 
-_CROWDED = 50
+_ENOUGH_SECONDS, _ENOUGH = 2.0, 50
+"""A provider for which so much waits that it lasts for a while is crowded: no more is claimed."""
 _KEPT_SECONDS = 30.0
 """Longer than this nothing waits for its provider here: its lease must not run out."""
 
@@ -155,14 +156,16 @@ class ByProvider:
         before = self._clock() - _KEPT_SECONDS
         return [claimed for name in list(self._turns) for claimed in self._clear(name, before)]
 
-    def crowded(self) -> frozenset[str]:
-        """Return the providers that nothing more should be claimed for now."""
-        return frozenset(
-            name
-            for name, provider in self._providers.items()
-            if len(provider.waiting) >= _CROWDED
-            or (provider.failing and (provider.in_hand or provider.waiting))
-        )
+    def crowded(self, speed_of: Callable[[str], float]) -> dict[str, float]:
+        """Return the providers that nothing more should be claimed for now, with their speeds."""
+        found = {}
+        for name, provider in self._providers.items():
+            speed = speed_of(name)
+            enough = max(_ENOUGH, speed * _ENOUGH_SECONDS)
+            tried = provider.failing and (provider.in_hand or provider.waiting)
+            if tried or len(provider.waiting) >= enough:
+                found[name] = speed
+        return found
 
     def __len__(self) -> int:
         return self._number

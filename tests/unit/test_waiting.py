@@ -69,7 +69,7 @@ def test_a_provider_that_failed_gets_one_mail_at_a_time_until_it_works() -> None
         waiting.put(_mail(provider))
     probe, _ = taken = _all(waiting)
     assert _names(taken) == ["a", "b"]
-    assert waiting.crowded() == {"a"}
+    assert waiting.crowded(lambda _: 7.0) == {"a": 7.0}
     waiting.limit(5, None, {"a": ProviderPace(False, None)})
     waiting.done(probe)
     assert _names(_all(waiting)) == ["a"]

@@ -37,13 +37,18 @@ _HELD = Rowset("held", {"provider": Text(), "seconds": Float()})
 
 
 def put_off(
-    connection: Connection, source: Source, held: Mapping[str, float], *, limit: int
+    connection: Connection, source: Source, held: Mapping[str, float], *, limit: int, skip: int = 0
 ) -> int:
-    """Put off what is due for the `held` providers by so many seconds; return how many rows."""
+    """Put off what is due for the `held` providers by so many seconds; return how many rows.
+
+    The first `skip` rows in the order of their times stay as they are.
+    """
     if not held:
         return 0
     statement = _put_off(connection.dialect.name, source.campaign_id is None)
-    parameters: dict[str, Any] = {"campaign": source.campaign_id, "limit": limit}
+    parameters: dict[str, Any] = {
+        "campaign": source.campaign_id, "limit": limit, "skip": skip,
+    }  # fmt: skip
     parameters.update(_HELD.parameters(list(held.items())))
     return len(connection.execute(statement, parameters).all())
 
@@ -51,7 +56,7 @@ def put_off(
 def let_go(connection: Connection, campaign_id: int | None, provider: str, *, limit: int) -> int:
     """Make due again what was put off for a provider, as it was before; return how many rows."""
     statement = _let_go(connection.dialect.name, campaign_id is None)
-    parameters = {"campaign": campaign_id, "held": provider, "limit": limit}
+    parameters = {"campaign": campaign_id, "held": provider, "limit": limit, "skip": 0}
     return len(connection.execute(statement, parameters).all())
 
 
@@ -101,7 +106,9 @@ def _picked(of_no_campaign: bool, *conditions: ColumnElement[bool]) -> CTE:
     return (
         select(delivery.c.period, delivery.c.id)
         .where(of_source, delivery.c.settled_at.is_(None), *conditions)
+        .order_by(delivery.c.next_at)
         .limit(bindparam("limit", type_=Integer))
+        .offset(bindparam("skip", type_=Integer))
         .with_for_update(skip_locked=True)
         .cte("picked")
     )

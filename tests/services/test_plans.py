@@ -35,9 +35,11 @@ from mailer.store.ledger import (
     expire_overdue,
     hand_back,
     has_open,
+    has_untried,
     let_go,
     put_off,
     recover_abandoned,
+    sample_outcome,
     sources,
 )
 from mailer.store.models import Campaign
@@ -140,6 +142,8 @@ WORK: dict[str, Callable[[Session, Campaign], object]] = {
     "recover": lambda session, _: recover_abandoned(session, grace=timedelta(minutes=15)),
     "expire": lambda session, _: expire_overdue(session),
     "has open": has_open,
+    "has untried": has_untried,
+    "sample's outcome": sample_outcome,
     "counts": counts,
     "close campaign": lambda session, campaign: close_campaign(
         session, campaign, DeliveryState.CANCELLED, now=b.NOW

@@ -1,6 +1,7 @@
 """The ledger: all SQL that touches deliveries.
 
 plan     one row per reader of a campaign's audience; running it twice adds nothing
+sample   who of the audience goes first, where a canary is ordered, and what became of them
 claim    lease due rows to one worker, fence + 1
 hold     what waits for its receiving provider is put off
 gate     leased → sending, if consent still stands and nobody has taken the lease
@@ -25,6 +26,7 @@ from mailer.store.ledger.plan import Planned, plan_chunk, queue_mail
 from mailer.store.ledger.recover import expire_overdue, recover_abandoned
 from mailer.store.ledger.report import count_open, counts, has_open, uncertain
 from mailer.store.ledger.requeue import presume_sent, requeue
+from mailer.store.ledger.sample import Sample, choose_sample, has_untried, sample_outcome
 
 __all__ = [
     "OF_NO_CAMPAIGN",
@@ -32,8 +34,10 @@ __all__ = [
     "GateRequest",
     "Gated",
     "Planned",
+    "Sample",
     "Settlement",
     "Source",
+    "choose_sample",
     "claim",
     "close_campaign",
     "close_confirmations",
@@ -45,6 +49,7 @@ __all__ = [
     "expire_overdue",
     "hand_back",
     "has_open",
+    "has_untried",
     "let_go",
     "plan_chunk",
     "presume_sent",
@@ -52,6 +57,7 @@ __all__ = [
     "queue_mail",
     "recover_abandoned",
     "requeue",
+    "sample_outcome",
     "sources",
     "uncertain",
 ]

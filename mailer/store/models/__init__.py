@@ -1,7 +1,15 @@
 """All tables, one file per subject: installation, readers, content, sending, relays."""
 
 from mailer.store.models.base import Base
-from mailer.store.models.content import Article, Campaign, Digest, DigestArticle, Feed, Variant
+from mailer.store.models.content import (
+    Article,
+    Campaign,
+    Canary,
+    Digest,
+    DigestArticle,
+    Feed,
+    Variant,
+)
 from mailer.store.models.installation import Installation, Publisher, Worker
 from mailer.store.models.readers import (
     ConsentEvent,
@@ -20,6 +28,7 @@ __all__ = [
     "Article",
     "Base",
     "Campaign",
+    "Canary",
     "ConsentEvent",
     "ConsentEvidence",
     "Digest",

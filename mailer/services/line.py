@@ -87,7 +87,7 @@ class Host(Protocol):
         """How often it has been called to look for work."""
 
     def line_works(self) -> None:
-        """A line has something to do."""
+        """A line has taken something, or has failed, so that another may take over."""
 
     def line_rests(self) -> None:
         """A line has looked, and there was nothing that it could send now."""
@@ -204,6 +204,7 @@ class Line:
         if trouble.provider == ITSELF:
             _log.warning("relay failed", relay=self.relay.name, reason=trouble.reason)
             self._given_back += self._waiting.clear()
+            self._host.line_works()
         elif self._by_provider is not None:
             _log.warning("provider failed", provider=trouble.provider, reason=trouble.reason)
             self._given_back += self._by_provider.clear_provider(trouble.provider)

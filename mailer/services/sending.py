@@ -97,8 +97,10 @@ class Sender:
     # What lines need (`mailer.services.line.Host`)
 
     def line_works(self) -> None:
-        """A line has something to do."""
+        """A line has taken something, or failed: what others saw before does not hold any more."""
         self.idle.clear()
+        if len(self._lines) > 1:
+            self.wake()
 
     def line_rests(self) -> None:
         """Rest where all lines do, and none has rested before it was last called."""

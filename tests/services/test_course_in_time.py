@@ -26,13 +26,13 @@ from mailer.services.campaign_course import (
     pause_campaign,
     resume_campaign,
 )
-from mailer.services.sending import Pace, Sender
+from mailer.services.sending import Access, Pace, Sender
 from mailer.store.models import Campaign
 from mailer.transports.smtp import SmtpTransport
 from mailer.wiring import Parts
 
 READERS = 120
-PACE = Pace(connections=2, look_again=timedelta(seconds=1))
+PACE = Pace(look_again=timedelta(seconds=1))
 ANSWER_TAKES = 0.1  # two connections: twenty mails a second, six seconds for all
 WITHIN = 2.0
 LONGER = WITHIN + 1.5  # and still in the middle, if the order were not heard
@@ -75,8 +75,9 @@ def at_work(parts: Parts, tmp_path: Path) -> Iterator[AtWork]:
 
 @contextmanager
 def _sending(parts: Parts, port: int) -> Iterator[Sender]:
-    relay = RelayConfig("127.0.0.1", port, Security.NONE)
-    sender = b.make_sender(parts, SmtpTransport(relay, hello="test"), PACE)
+    relay = RelayConfig("127.0.0.1", port, Security.NONE, connections=2)
+    access = Access(SmtpTransport(relay, hello="test"), relay)
+    sender = b.sender_of(parts, lambda _: access, pace=PACE)
     sender.start()
     try:
         yield sender

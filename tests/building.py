@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
+from processes import WITHIN
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -156,7 +157,7 @@ def send_all(parts: Parts, transport: Transport, pace: Pace | None = None) -> No
     sender = make_sender(parts, transport, pace)
     sender.start()
     try:
-        assert sender.idle.wait(30), "the sender did not come to rest"
+        assert sender.idle.wait(WITHIN), "the sender did not come to rest"
     finally:
         sender.stop()
 

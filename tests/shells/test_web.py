@@ -143,7 +143,7 @@ def test_looking_waits_for_no_writer(client: TestClient, sqlite_parts: Parts) ->
         for page in pages:
             began = time.monotonic()
             assert client.get(page).status_code == 200
-            assert time.monotonic() - began < 2, page
+            assert time.monotonic() - began < 10, page  # it would wait for 30
 
 
 def test_evidence_names_our_own_address_whatever_the_request_says(

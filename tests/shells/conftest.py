@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import building as b
 import pytest
-from shells.endings import Ended
+from shells.endings import Command, Ended
 from starlette.testclient import TestClient
 
 from mailer.cli.main import main
 from mailer.web.app import create_app
 from mailer.wiring import Parts
-
-Command = Callable[..., Ended]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,10 @@ class Ended:
     def document(self) -> Any:
         """The JSON document on stdout: all of it, or this fails."""
         return json.loads(self.out)
+
+
+Command = Callable[..., Ended]
+"""Runs `mailer …` and returns how it ended."""
 
 
 def refused(ended, sentence):

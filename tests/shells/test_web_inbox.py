@@ -1,14 +1,23 @@
-"""The built-in inbox: shown to this machine alone."""
+"""The built-in inbox: shown to this machine alone, and filled by one process at a time."""
 
 from __future__ import annotations
 
 import shutil
+import smtplib
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx2
 import pytest
+import servers
 from conftest import opened, settings_for
+from processes import clean_environment, running, until
+from shells.endings import Command
 from starlette.testclient import TestClient
 
+from mailer.transports.capture import NoInbox, capture_address
 from mailer.web.app import create_app
 from mailer.wiring import Parts
 
@@ -46,3 +55,65 @@ def test_an_installation_that_others_reach_shows_no_inbox(
         )
         assert here.get("/inbox").status_code == 404
         assert "inbox" not in here.get("/").text
+
+
+@contextmanager
+def _web(home: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Run `mailer web` on a port of its own until it answers."""
+    base = f"127.0.0.1:{servers.free_port()}"
+    environment = clean_environment(MAILER_HOME=str(home), MAILER_BIND=base)
+    with running(["web"], environment, log) as process:
+        until(lambda: _inbox_of(base) is not None, "the web process")
+        yield process, base
+
+
+def _inbox_of(base: str) -> str | None:
+    try:
+        return httpx2.get(f"http://{base}/inbox", trust_env=False).text
+    except httpx2.HTTPError:
+        return None
+
+
+def _catches(home: Path, subject: str) -> bool:
+    """Say whether a mail to where the note says is taken."""
+    try:
+        with smtplib.SMTP(*capture_address(home / "inbox")) as inbox:
+            inbox.sendmail("a@b.test", "c@d.test", f"Subject: {subject}\r\n\r\nHi\r\n")
+    except (OSError, NoInbox):
+        return False
+    return True
+
+
+def test_a_second_web_process_leaves_the_inbox_alone_and_has_it_when_the_first_is_gone(
+    mailer: Command, home: Path, tmp_path: Path
+) -> None:
+    assert mailer("init").status == 0
+    with _web(home, tmp_path / "first") as (first, its_page):
+        address = capture_address(home / "inbox")
+        with _web(home, tmp_path / "second") as (_, other_page):
+            assert capture_address(home / "inbox") == address
+            assert "another process catches the mails" in (tmp_path / "second").read_text()
+            assert _catches(home, "caught by the first")
+            for page in (its_page, other_page):
+                assert "caught by the first" in (_inbox_of(page) or "")
+            first.kill()
+            first.wait()
+            until(lambda: _catches(home, "caught by the second"), "the second to listen")
+            assert capture_address(home / "inbox") != address
+            assert "caught by the second" in (_inbox_of(other_page) or "")
+
+
+def test_a_killed_process_leaves_an_inbox_that_the_next_one_has_at_once(
+    mailer: Command, home: Path, tmp_path: Path
+) -> None:
+    assert mailer("init").status == 0
+    with _web(home, tmp_path / "killed") as (killed, _):
+        killed.kill()
+        killed.wait()
+    assert capture_address(home / "inbox"), "its note is left"
+    assert not _catches(home, "too early")
+    with _web(home, tmp_path / "next"):
+        assert _catches(home, "caught by the next")
+        assert (tmp_path / "next").read_text() == ""
+    with pytest.raises(NoInbox):
+        capture_address(home / "inbox")

@@ -25,6 +25,7 @@ from mailer.domain.tokens import TokenSigner
 from mailer.doorbell import Doorbell
 from mailer.embedded.valkey import running_url
 from mailer.feeds import fetch
+from mailer.logs import log_to_stderr
 from mailer.rendering import DkimSigner
 from mailer.services.articles import Fetch
 from mailer.services.composing import Composer, MailIdentity
@@ -175,6 +176,7 @@ def initialise(settings: Settings) -> list[str]:
 
 def open_parts(settings: Settings | None = None) -> Parts:
     """Open everything; refuses a database of another version, and other keys than it knows."""
+    log_to_stderr()
     settings = settings or load()
     missing = [name for name in KEY_NAMES if name not in settings.keys]
     if missing:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from processes import WITHIN
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -15,6 +16,7 @@ from mailer.domain.articles import ArticleDraft
 from mailer.domain.consent import ConsentState, Method
 from mailer.domain.relays import RelayConfig, Security
 from mailer.domain.suppression import SuppressionReason
+from mailer.feeds import Fetched, FetchError
 from mailer.services.articles import add_article
 from mailer.services.campaign_course import start_campaign
 from mailer.services.campaigns import create_campaign
@@ -25,7 +27,14 @@ from mailer.services.preparing import prepare_campaign
 from mailer.services.sending import Access, OpenRelay, Pace, Sender
 from mailer.services.signup import Signup, SignupOutcome, request_signup
 from mailer.store.consents import Evidence, record
-from mailer.store.models import Campaign, Newsletter, Subscriber, delivery
+from mailer.store.models import (
+    Campaign,
+    ConsentEvent,
+    Newsletter,
+    Subscriber,
+    Subscription,
+    delivery,
+)
 from mailer.store.readers import ReaderDetails, find_or_add_reader
 from mailer.transports.base import Transport
 from mailer.wiring import Parts
@@ -82,6 +91,12 @@ def readers(
         record(session, reader, wanted, ConsentState.GIVEN, evidence, now=NOW)
     session.flush()
     return addresses
+
+
+def one_reader(parts: Parts) -> None:
+    """Record the consent of one reader of the only newsletter."""
+    with parts.sessions.begin() as session:
+        readers(parts, session, session.scalars(select(Newsletter)).one(), 1)
 
 
 def articles(session: Session, made: Newsletter, number: int) -> list[int]:
@@ -153,7 +168,7 @@ def send_all(parts: Parts, transport: Transport, **limits: Any) -> None:
     sender = make_sender(parts, transport, **limits)
     sender.start()
     try:
-        assert sender.idle.wait(30), "the sender did not come to rest"
+        assert sender.idle.wait(WITHIN), "the sender did not come to rest"
     finally:
         sender.stop()
 
@@ -194,10 +209,28 @@ def states(parts: Parts, campaign_id: int | None = None) -> dict[str, str]:
         return dict(session.execute(statement).all())
 
 
+def subscriptions(parts: Parts) -> dict[str, str]:
+    """Return purpose → state of the only reader's subscriptions."""
+    with parts.sessions() as session:
+        return {each.purpose.slug: each.state for each in session.scalars(select(Subscription))}
+
+
+def consents(parts: Parts) -> list[tuple[str, str]]:
+    """Return state and method of every consent event, oldest first."""
+    with parts.sessions() as session:
+        rows = session.scalars(select(ConsentEvent).order_by(ConsentEvent.id))
+        return [(row.state, row.method) for row in rows]
+
+
 def campaign_state(parts: Parts, campaign_id: int) -> str:
     """Return the campaign's state."""
     with parts.sessions() as session:
         return session.get_one(Campaign, campaign_id).state
+
+
+def out_of_reach(url: str, *, etag: str = "", last_modified: str = "") -> Fetched:
+    """Fetch nothing."""
+    raise FetchError(f"{url} is out of reach.")
 
 
 def link(kind: str, text: str) -> str:

@@ -21,6 +21,15 @@ class Finding:
     check: str
     fine: bool
     says: str
+    known: bool = True
+    """False where it could not be looked at; that is no fault of the installation."""
+
+    @property
+    def result(self) -> str:
+        """The finding in a word."""
+        if not self.known:
+            return "unknown"
+        return "fine" if self.fine else "WRONG"
 
 
 def examine() -> Iterator[Finding]:
@@ -70,6 +79,8 @@ def _dkim(settings: Settings) -> Iterator[Finding]:
 
 def _database_and_workers(settings: Settings) -> Iterator[Finding]:
     from mailer.cli.checks_dkim import alignment_finding, without_wrong_dkim
+    from mailer.cli.checks_dns import dns_findings
+    from mailer.services.alignment import sender_domains
     from mailer.services.alive import alive_workers
     from mailer.store.engine import reading
     from mailer.wiring import open_parts
@@ -84,6 +95,7 @@ def _database_and_workers(settings: Settings) -> Iterator[Finding]:
     with reading(parts.sessions) as session:
         queues = {worker.queue for worker in alive_workers(session, now=parts.now())}
         aligned = alignment_finding(session, parts.dkim.domain) if parts.dkim else None
+        domains = sender_domains(session)
     if queues:
         yield Finding("workers", True, f"alive: {', '.join(sorted(queues))}")
     else:
@@ -91,6 +103,7 @@ def _database_and_workers(settings: Settings) -> Iterator[Finding]:
         yield Finding("workers", False, advice)
     if aligned is not None:
         yield aligned
+    yield from dns_findings(domains, parts.dkim)
 
 
 def _redis(settings: Settings) -> Finding:

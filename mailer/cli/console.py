@@ -6,6 +6,8 @@ The answer goes to stdout; what is said besides it (progress, advice) goes to st
 from __future__ import annotations
 
 import json
+import os
+import select
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -123,6 +125,24 @@ def read_text(path: Path) -> str:
         raise CannotRead(f"Cannot read {path} ({error.strerror}): check the path.") from None
 
 
+def reader_left() -> bool:
+    """Say whether our answer goes into a pipe that nobody reads any more."""
+    try:
+        pipe = sys.stdout.fileno()
+    except (OSError, ValueError):  # no file at all, as in a test
+        return False
+    poll = select.poll()
+    poll.register(pipe, 0)  # an error is told without being asked for
+    return any(told & select.POLLERR for _, told in poll.poll(0))
+
+
+def answer_nobody() -> None:
+    """Let what is still to be written to stdout vanish, or Python complains at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 @contextmanager
 def progress(words: str) -> Iterator[Any]:
     """Show a progress bar on a terminal; elsewhere it stays silent."""
@@ -152,7 +172,9 @@ def _print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> N
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
         table.add_row(*(Text(shown(row[column])) for column in columns))
-    console.print(table)
+    with console.capture() as captured:
+        console.print(table)
+    typer.echo(captured.get(), nl=False)  # what becomes of a closed pipe is decided in one place
 
 
 def _plain(value: object) -> object:

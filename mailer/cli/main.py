@@ -1,6 +1,7 @@
 """The entry point: finds the noun, runs it, and turns what went wrong into one clear line.
 
-Status 0: done. 1: could not be done. 2: wrong usage. 130: stopped by Ctrl-C.
+Status 0: done. 1: could not be done. 2: wrong usage. 130: stopped by Ctrl-C. 141: whoever read
+our answer went away before its end, as `mailer … | head` does.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import NoReturn
 import typer
 
 from mailer.cli import running, setup
-from mailer.cli.console import example
+from mailer.cli.console import answer_nobody, example, reader_left
 from mailer.domain.errors import Refusal
 
 NOUNS = {
@@ -72,6 +73,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _fail(str(refusal))
     except KeyboardInterrupt:
         sys.exit(130)
+    except SystemExit as end:
+        # Typer ends with 1 when a pipe is closed, which says that something went wrong.
+        if end.code == 1 and reader_left():
+            answer_nobody()
+            sys.exit(141)
+        raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}. Check the path and its permissions.")

@@ -40,15 +40,13 @@ def init(as_json: AsJson = False) -> None:
 def doctor(as_json: AsJson = False) -> None:
     """Look at everything and say what to mend.
 
-    Settings, home, keys, DKIM with the DNS records to publish, database, workers, Redis, relay or
-    inbox, public URL; status 1 when one of them is wrong.
+    Settings, home, keys, DKIM with the DNS records to publish, database, workers, SPF, DKIM and
+    DMARC as DNS has them, Redis, relay or inbox, public URL; status 1 when one of them is wrong.
     """
     from mailer.cli.checks import examine
 
     findings = list(examine())
-    rows = [
-        {**asdict(finding), "result": "fine" if finding.fine else "WRONG"} for finding in findings
-    ]
+    rows = [{**asdict(finding), "result": finding.result} for finding in findings]
     answer_rows(as_json, rows, ("check", "result", "says"), empty="")
     wrong = [finding.check for finding in findings if not finding.fine]
     if wrong:

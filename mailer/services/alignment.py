@@ -1,4 +1,4 @@
-"""Which newsletters write under a domain that our signature does not speak for."""
+"""The domains that newsletters write under, and whether our signature speaks for them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from mailer.domain.alignment import Alignment, alignment
 from mailer.store.models import Newsletter
 
 
+def sender_domains(session: Session) -> list[str]:
+    """Return the domains of all newsletters' From, each once, in their ASCII forms."""
+    addresses = session.scalars(select(Newsletter.from_address))
+    return sorted({_domain_of(address) for address in addresses})
+
+
 def senders_not_aligned(session: Session, signer: str) -> list[tuple[str, str, Alignment]]:
     """Return newsletter, domain of its From, and how that stands to the signing domain."""
     rows = session.execute(
@@ -17,8 +23,12 @@ def senders_not_aligned(session: Session, signer: str) -> list[tuple[str, str, A
     )
     found: list[tuple[str, str, Alignment]] = []
     for slug, address in rows:
-        domain = wire_address(address).rpartition("@")[2]
+        domain = _domain_of(address)
         stands = alignment(domain, signer)
         if stands is not Alignment.ALIGNED:
             found.append((slug, domain, stands))
     return found
+
+
+def _domain_of(address: str) -> str:
+    return wire_address(address).rpartition("@")[2].lower()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import fcntl
 import os
 import secrets
 import time
@@ -15,12 +15,17 @@ from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
 
+import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from mailer.domain.errors import Refusal
 
+_log = structlog.get_logger()
+
 _LARGEST = 30 * 1024 * 1024
 _ADDRESS_FILE = "address"
+_LOCK_FILE = ".lock"
+_LOOK_EVERY = 0.5
 
 
 class NoInbox(Refusal):
@@ -101,34 +106,63 @@ class Mailbox:
 
 
 class CaptureListener:
-    """Listens on a free loopback port and says in the folder which one it is."""
+    """Listens on a free loopback port and says in the folder which one it is.
+
+    One process at a time, by a lock that ends with it however it ends. Another waits for its turn:
+    the mails are files, and it shows them all the same.
+    """
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
         self._server: asyncio.Server | None = None
-        self._address = ""
+        self._lock: int | None = None
+        self._turn: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to listen on the running loop; the inbox is then this listener's."""
+        """Begin to listen on the running loop, now or when the one who does has ended."""
+        self._mailbox.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(self._mailbox.folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+        if self._is_our_turn():
+            await self._listen()
+            return
+        _log.warning(
+            "another process catches the mails: they are shown here too, and caught here when it "
+            "has ended",
+            folder=str(self._mailbox.folder),
+        )
+        self._turn = asyncio.create_task(self._wait())
+
+    async def stop(self) -> None:
+        """Stop listening, and leave the folder to whoever waits for it."""
+        if self._turn is not None:
+            self._turn.cancel()
+        if self._server is not None:
+            (self._mailbox.folder / _ADDRESS_FILE).unlink(missing_ok=True)
+            self._server.close()
+        if self._lock is not None:
+            os.close(self._lock)
+
+    def _is_our_turn(self) -> bool:
+        assert self._lock is not None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    async def _wait(self) -> None:
+        while not self._is_our_turn():
+            await asyncio.sleep(_LOOK_EVERY)
+        await self._listen()
+
+    async def _listen(self) -> None:
         self._server = await asyncio.get_running_loop().create_server(
             self._protocol(), host="127.0.0.1", port=0
         )
         host, port = self._server.sockets[0].getsockname()[:2]
-        self._address = f"{host}:{port}"
-        self._mailbox.folder.mkdir(parents=True, exist_ok=True)
         temporary = self._mailbox.folder / f".{_ADDRESS_FILE}"
-        temporary.write_text(self._address, "utf-8")
+        temporary.write_text(f"{host}:{port}", "utf-8")
         temporary.rename(self._mailbox.folder / _ADDRESS_FILE)
-
-    async def stop(self) -> None:
-        """Stop listening; another that has taken the inbox over keeps it."""
-        if self._server is None:
-            return
-        said = self._mailbox.folder / _ADDRESS_FILE
-        with contextlib.suppress(OSError):
-            if said.read_text("utf-8") == self._address:
-                said.unlink()
-        self._server.close()
 
     def _protocol(self) -> Callable[[], SMTP]:
         handler = _Handler(self._mailbox)

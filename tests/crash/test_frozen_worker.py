@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import sqlite3
@@ -16,7 +17,7 @@ import building as b
 import pytest
 from crash.accounts import account, environment_of, relay_at
 from crash.course import open_deliveries, sender_process, text_of
-from processes import until
+from processes import WITHIN, until
 from sink import accepted_by, noted, running_sink
 from sqlalchemy import text
 
@@ -48,7 +49,7 @@ def test_a_worker_frozen_over_its_lease_sends_nothing_twice_and_still_tells_what
         with sender_process(environment, log, **LEASES) as frozen:
             until(lambda: len(accepted_by(file)) > READERS / 5, "the first mails", every=0.01)
             time.sleep(random.Random(seed).random() * PAUSE)
-            _freeze(frozen, parts)
+            _freeze(frozen, parts, file)
             leased = list(b.states(parts, campaign_id).values()).count("leased")
             with sender_process(environment, log_of_other, **LEASES):
                 until(lambda: not open_deliveries(parts), "another to do the rest")
@@ -99,25 +100,31 @@ def test_an_answer_of_the_gate_that_is_heard_too_late_opens_nothing(
         )
         sender.start()
         try:
-            assert sender.idle.wait(30)
+            assert sender.idle.wait(WITHIN)
         finally:
             sender.stop()
     assert noted(file, "began") == []
     assert set(b.states(sqlite_parts).values()) == {"queued"}
 
 
-def _freeze(worker: subprocess.Popen[bytes], parts: Parts) -> None:
-    """Freeze the worker outside of any transaction: what it holds there, it holds from everybody.
+def _freeze(worker: subprocess.Popen[bytes], parts: Parts, file: Path) -> None:
+    """Freeze the worker while the relay has a mail of which it has told the ledger nothing yet.
 
-    (On SQLite that is every writer, and no design of ours can change it.)
+    And outside of any transaction: what it holds there, it holds from everybody. (On SQLite that
+    is every writer, and no design of ours can change it.)
     """
     for _ in range(50):
         worker.send_signal(signal.SIGSTOP)
-        if _nobody_writes(parts):
+        os.waitid(os.P_PID, worker.pid, os.WSTOPPED)
+        if _nobody_writes(parts) and _untold(parts) & set(accepted_by(file)):
             return
         worker.send_signal(signal.SIGCONT)
         time.sleep(0.01)
-    raise AssertionError("the worker is always in a transaction")
+    raise AssertionError("the worker is always in a transaction, or has no mail on its way")
+
+
+def _untold(parts: Parts) -> set[str]:
+    return {address for address, state in b.states(parts).items() if state == "sending"}
 
 
 def _nobody_writes(parts: Parts) -> bool:

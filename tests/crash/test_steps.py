@@ -12,6 +12,7 @@ from pathlib import Path
 import building as b
 import pytest
 from crash.accounts import account, environment_of, relay_at
+from crash.course import leases_run_out
 from crash.nursery import Nursery
 from crash.steps import CLAIM, CONTENT, DIED, DOT, GATE, OFFER, REPLY, SETTLED, STEPS
 from processes import until
@@ -20,7 +21,7 @@ from sink import accepted_by, running_sink
 from mailer.wiring import Parts
 
 READERS = 12
-QUICK = {"grace": 0.1, "rest": 0.05}
+QUICK = {"lease": 60, "grace": 0.1, "rest": 0.05}  # no lease runs out before it is told to
 ONCE = (CLAIM, OFFER)  # a batch, and the first envelope of a connection; all else comes again
 
 # The step at which the second delivery is (the first, where there is no second) → what the rows
@@ -50,12 +51,13 @@ def test_a_crash_leaves_what_the_table_says_and_the_next_process_puts_it_right(
     file, log = tmp_path / "accepted", tmp_path / "log"
     with running_sink(file) as port:
         environment = environment_of(parts, MAILER_SMTP_URL=relay_at(port))
-        order = {**QUICK, "connections": 1, "lease": 0.7}
+        order = {**QUICK, "connections": 1}
         died = nursery.run(environment, log, **order, dies_at=step, time=1 + (step not in ONCE))
         assert died == DIED, log.read_text()
         assert Counter(b.states(parts, campaign_id).values()) == says
         until(lambda: sum(accepted_by(file).values()) >= accepted, "the relay to have read it all")
         assert sum(accepted_by(file).values()) == accepted
+        leases_run_out(parts)
         assert nursery.run(environment, log, **order, ends=True) == 0, log.read_text()
     result = account(parts, campaign_id, file)
     result.check(exposed=1)
@@ -88,11 +90,12 @@ def test_two_crashes_in_a_row_send_nothing_twice_and_forget_nobody(
     file, log = tmp_path / "accepted", tmp_path / "log"
     with running_sink(file) as port:
         environment = environment_of(parts, MAILER_SMTP_URL=relay_at(port))
-        order = {**QUICK, "connections": connections, "lease": 0.25}
+        order = {**QUICK, "connections": connections}
         for step in (first, second):
             time = 1 + (step is not CLAIM)
             died = nursery.run(environment, log, **order, dies_at=step, time=time)
             assert died == DIED, log.read_text()
+            leases_run_out(parts)
         assert nursery.run(environment, log, **order, ends=True) == 0, log.read_text()
     result = account(parts, campaign_id, file)
     result.check(exposed=2 * connections)

@@ -13,13 +13,13 @@ import pytest
 import servers
 from crash.accounts import account, environment_of, relay_at
 from crash.course import text_of
-from processes import clean_environment, running, until
+from processes import WITHIN, clean_environment, running, until
 from sink import accepted_by, running_sink
 
 from mailer.wiring import Parts
 
 PAUSE = 0.2  # seconds until the relay answers a dot: so bodies are on their way when we stop
-ENDS_WITHIN = 5.0
+ENDS_WITHIN = 30.0  # 2 s alone; a machine that is busy gets more, and what hangs takes 50
 
 STOPS = [
     pytest.param(1, 2, 300),
@@ -56,7 +56,7 @@ def test_a_worker_that_is_asked_to_stop_finishes_its_bodies_and_gives_the_rest_b
                 time.sleep(dice.random() * 2 * PAUSE)
                 worker.send_signal(signal.SIGTERM)
                 began = time.monotonic()
-                assert worker.wait(60) == 0, text_of(log)
+                assert worker.wait(WITHIN) == 0, text_of(log)
                 assert time.monotonic() - began < ENDS_WITHIN, text_of(log)
             states = b.states(parts, campaign_id)
             assert set(states.values()) == {"sent", "queued"}

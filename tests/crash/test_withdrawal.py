@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import building as b
@@ -45,43 +45,92 @@ class Left:
     committed: float
 
 
-@dataclass
 class Leavers:
-    """Lets a reader leave whenever one more mail has been accepted.
+    """Readers who leave while a campaign runs; the relay tells when, and has no trouble of it."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.left: dict[str, Left] = {}
+        self._parts = parts
+        with parts.sessions() as session:
+            statement = select(Subscriber.email, Subscriber.id).order_by(Subscriber.id)
+            self._ids: dict[str, int] = dict(session.execute(statement).all())
+        self._order = list(self._ids)
+
+    def trouble(self, stage: str, line: str) -> str | None:
+        """Hear what the relay hears, and make it no trouble."""
+        raise NotImplementedError
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """Leave while the campaign runs, and end with it."""
+        yield
+
+    def _leave(self, address: str) -> None:
+        subscriber_id = self._ids[address]
+        token = self._parts.links.unsubscribe(1, subscriber_id).rpartition("/")[2]
+        evidence = Evidence(Method.ONE_CLICK)
+        with self._parts.sessions.begin() as session:
+            assert leave(session, self._parts.signer, token, evidence, now=self._parts.now())
+            found = select(delivery.c.state).where(delivery.c.subscriber_id == subscriber_id)
+            state = session.execute(found).scalar_one()
+        self.left[address] = Left(state, time.monotonic())
+
+
+class LeaveAtOffsets(Leavers):
+    """One reader leaves whenever one more mail has been accepted.
 
     Always the one whose turn is closest: `ahead` of the mails that are accepted, so that the
     withdrawal races the gate.
     """
 
-    parts: Parts
-    ahead: int
-    accepted: int = 0
-    left: dict[str, Left] = field(default_factory=dict)
-    turns: queue.SimpleQueue[int | None] = field(default_factory=queue.SimpleQueue)
+    def __init__(self, parts: Parts, ahead: int) -> None:
+        super().__init__(parts)
+        self._ahead = ahead
+        self._accepted = 0
+        self._turns: queue.SimpleQueue[int | None] = queue.SimpleQueue()
 
-    def trouble(self, stage: str, _line: str) -> str | None:
-        """Count as the relay does, and make it none."""
+    def trouble(self, stage: str, line: str) -> str | None:
+        """Count what is accepted."""
         if stage == "DOT":
-            self.accepted += 1
-            self.turns.put(self.accepted)
+            self._accepted += 1
+            self._turns.put(self._accepted)
         return None
 
-    def live(self, ids: dict[str, int]) -> None:
-        """Let one reader leave at every offset, until told to end."""
-        order = list(ids)
-        while (offset := self.turns.get()) is not None:
-            place = offset + self.ahead + len(self.left)
-            if place < len(order):
-                self._leave(order[place], ids[order[place]])
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """Leave in a thread of its own; all turns are taken, the last ones after the end."""
+        thread = threading.Thread(target=self._take_turns)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._turns.put(None)
+            thread.join()
 
-    def _leave(self, address: str, subscriber_id: int) -> None:
-        token = self.parts.links.unsubscribe(1, subscriber_id).rpartition("/")[2]
-        evidence = Evidence(Method.ONE_CLICK)
-        with self.parts.sessions.begin() as session:
-            assert leave(session, self.parts.signer, token, evidence, now=self.parts.now())
-            found = select(delivery.c.state).where(delivery.c.subscriber_id == subscriber_id)
-            state = session.execute(found).scalar_one()
-        self.left[address] = Left(state, time.monotonic())
+    def _take_turns(self) -> None:
+        while (offset := self._turns.get()) is not None:
+            place = offset + self._ahead + len(self.left)
+            if place < len(self._order):
+                self._leave(self._order[place])
+
+
+class LeaveWhenOffered(Leavers):
+    """Every third reader leaves while the relay is being offered their mail: before the gate.
+
+    The relay answers when the withdrawal is committed, so that nothing is left to chance.
+    """
+
+    def trouble(self, stage: str, line: str) -> str | None:
+        """Let the recipient leave before the relay answers."""
+        address = line.partition("<")[2].partition(">")[0]
+        if stage == "RCPT" and address in self.leaving and address not in self.left:
+            self._leave(address)
+        return None
+
+    @property
+    def leaving(self) -> set[str]:
+        """Who leaves."""
+        return set(self._order[::3])
 
 
 @contextmanager
@@ -102,32 +151,23 @@ def _sink_beside(file: Path, leavers: Leavers) -> Iterator[int]:
 
 
 def _play(
-    parts: Parts, file: Path, readers: int, *, ahead: int, desk: type[LedgerDesk] = LedgerDesk
-) -> Leavers:
-    """Send a campaign while one reader leaves after every mail."""
-    b.sending_campaign(parts, readers)
-    with parts.sessions() as session:
-        statement = select(Subscriber.email, Subscriber.id).order_by(Subscriber.id)
-        ids = dict(session.execute(statement).all())
-    leavers = Leavers(parts, ahead)
-    thread = threading.Thread(target=leavers.live, args=(ids,))
-    thread.start()
-    try:
-        with _sink_beside(file, leavers) as port:
-            config = RelayConfig("127.0.0.1", port, Security.NONE, connections=CONNECTIONS)
-            sender = b.sender_of(
-                parts, lambda _: Access(SmtpTransport(config, hello="test"), config), desk=desk
+    parts: Parts, file: Path, leavers: Leavers, *, desk: type[LedgerDesk] = LedgerDesk
+) -> None:
+    """Send a campaign while readers leave."""
+    with leavers.live(), _sink_beside(file, leavers) as port:
+        config = RelayConfig("127.0.0.1", port, Security.NONE, connections=CONNECTIONS)
+        sender = b.sender_of(
+            parts, lambda _: Access(SmtpTransport(config, hello="test"), config), desk=desk
+        )
+        sender.start()
+        try:
+            ended = {"sent", "withdrawn"}
+            until(
+                lambda: set(b.states(parts).values()) <= ended and sender.idle.is_set(),
+                "the campaign's end",
             )
-            sender.start()
-            try:
-                ended = {"sent", "withdrawn"}
-                until(lambda: set(b.states(parts).values()) <= ended, "the campaign's end")
-            finally:
-                sender.stop()
-    finally:
-        leavers.turns.put(None)
-        thread.join()
-    return leavers
+        finally:
+            sender.stop()
 
 
 def _too_late(leavers: Leavers, file: Path) -> set[str]:
@@ -156,7 +196,9 @@ def test_who_leaves_at_any_offset_gets_nothing_that_was_not_past_its_gate(
     ahead: int,
 ) -> None:
     file = tmp_path / "accepted"
-    leavers = _play(parts, file, readers, ahead=ahead)
+    b.sending_campaign(parts, readers)
+    leavers = LeaveAtOffsets(parts, ahead)
+    _play(parts, file, leavers)
     states, accepted = b.states(parts), accepted_by(file)
     withdrawn = {address for address, state in states.items() if state == "withdrawn"}
     figures({"withdrawals": len(leavers.left), "in time": len(withdrawn), "too late": 0})
@@ -167,8 +209,20 @@ def test_who_leaves_at_any_offset_gets_nothing_that_was_not_past_its_gate(
     assert max(accepted.values()) == 1
 
 
-def test_the_offsets_find_a_sender_that_asks_no_gate(sqlite_parts: Parts, tmp_path: Path) -> None:
-    leavers = _play(
-        sqlite_parts, tmp_path / "accepted", 120, ahead=CONNECTIONS, desk=RecordsAfterSending
-    )
-    assert _too_late(leavers, tmp_path / "accepted")
+def test_who_leaves_while_the_mail_is_being_offered_gets_nothing(
+    parts: Parts, tmp_path: Path
+) -> None:
+    file = tmp_path / "accepted"
+    b.sending_campaign(parts, 30)
+    leavers = LeaveWhenOffered(parts)
+    _play(parts, file, leavers)
+    assert _too_late(leavers, file) == set()
+    assert set(b.states(parts)) - set(accepted_by(file)) == set(leavers.left) == leavers.leaving
+
+
+def test_the_account_finds_a_sender_that_asks_no_gate(sqlite_parts: Parts, tmp_path: Path) -> None:
+    file = tmp_path / "accepted"
+    b.sending_campaign(sqlite_parts, 30)
+    leavers = LeaveWhenOffered(sqlite_parts)
+    _play(sqlite_parts, file, leavers, desk=RecordsAfterSending)
+    assert _too_late(leavers, file) == leavers.leaving

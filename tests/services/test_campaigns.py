@@ -23,7 +23,7 @@ from mailer.services.newsletters import edit_newsletter
 from mailer.services.previewing import preview
 from mailer.services.tick import sweep, tick
 from mailer.store import ledger
-from mailer.store.models import Campaign, Newsletter, delivery
+from mailer.store.models import Article, Campaign, Newsletter, delivery
 from mailer.store.suppressions import suppress
 from mailer.transports.memory import MemoryTransport
 from mailer.wiring import Parts
@@ -232,3 +232,59 @@ def test_a_campaign_may_be_spread_over_a_time(parts: Parts) -> None:
     transport = MemoryTransport()
     b.send_all(parts, transport)
     assert [envelope.recipient for envelope, _ in transport.accepted] == ["reader0@readers.test"]
+
+
+def test_a_campaigns_content_is_frozen_when_it_is_made(parts: Parts) -> None:
+    campaign_id = b.sending_campaign(parts, 1)
+    with parts.sessions.begin() as session:
+        for article in session.scalars(select(Article)):
+            article.title = "Changed"
+    transport = MemoryTransport()
+    b.send_all(parts, transport)
+    assert b"Story 0" in transport.accepted[0][1]
+    assert b"Changed" not in transport.accepted[0][1]
+    assert campaign_id
+
+
+def test_a_paused_campaign_sends_nothing_and_a_resumed_one_the_rest(parts: Parts) -> None:
+    campaign_id = b.sending_campaign(parts, 4)
+    transport = MemoryTransport()
+    with parts.sessions.begin() as session:
+        pause_campaign(session, session.get_one(Campaign, campaign_id))
+    b.send_all(parts, transport)
+    assert transport.accepted == []
+    with parts.sessions.begin() as session:
+        resume_campaign(session, session.get_one(Campaign, campaign_id), now=parts.now())
+    b.send_all(parts, transport)
+    assert len(transport.accepted) == 4
+
+
+def test_a_cancelled_campaign_sends_nothing_and_says_how_many(parts: Parts) -> None:
+    campaign_id = b.sending_campaign(parts, 4)
+    with parts.sessions.begin() as session:
+        campaign = session.get_one(Campaign, campaign_id)
+        assert cancel_campaign(session, campaign, now=b.NOW) == 4
+        with pytest.raises(CannotCampaign, match="cancelled"):
+            resume_campaign(session, campaign, now=b.NOW)
+    transport = MemoryTransport()
+    b.send_all(parts, transport)
+    assert transport.accepted == []
+    assert set(b.states(parts).values()) == {"cancelled"}
+
+
+def test_who_signs_up_after_the_start_is_not_in_the_audience(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        b.readers(parts, session, made, 2)
+        campaign = create_campaign(
+            session, made, purpose="updates", subject="News",
+            article_ids=b.articles(session, made, 1), now=b.NOW,
+        )  # fmt: skip
+        start_campaign(session, campaign, now=b.NOW)
+        b.readers(parts, session, made, 5)
+        campaign_id = campaign.id
+    b.prepare_campaign(
+        parts.sessions, campaign_id, renderer=parts.renderer, now=parts.now, pause=lambda: None,
+        chunk=1,
+    )  # fmt: skip
+    assert len(b.states(parts)) == 2

@@ -1,4 +1,4 @@
-"""Digests and campaigns: an article once, a run once, and nothing half-made."""
+"""Digests: an article once, a run once, and nothing half-made."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,25 +7,14 @@ import pytest
 from sqlalchemy import func, select
 
 from mailer.domain.articles import ArticleDraft
-from mailer.domain.errors import Refusal
 from mailer.feeds import Fetched, FetchError
 from mailer.services.articles import (
     add_article,
     add_feed,
     edit_article,
     fetch_feeds,
-    read_page,
     remove_article,
 )
-from mailer.services.campaign_course import (
-    CannotCampaign,
-    cancel_campaign,
-    pause_campaign,
-    resume_campaign,
-    schedule_campaign,
-    start_campaign,
-)
-from mailer.services.campaigns import create_campaign
 from mailer.services.digests import (
     Ran,
     Skipped,
@@ -36,12 +25,8 @@ from mailer.services.digests import (
     preview_digest,
     run_digest,
 )
-from mailer.services.lookup import NotFound
-from mailer.services.newsletters import add_newsletter
-from mailer.services.notices import BadNotice, publish_notice
 from mailer.services.tick import run_due_digests, tick
 from mailer.store.models import Article, Campaign, Digest, DigestArticle, Feed, Newsletter
-from mailer.transports.memory import MemoryTransport
 from mailer.wiring import Parts
 
 RSS = b"""<rss version="2.0"><channel><title>Desk</title>
@@ -49,10 +34,6 @@ RSS = b"""<rss version="2.0"><channel><title>Desk</title>
 <description>&lt;p&gt;First &lt;script&gt;x&lt;/script&gt;words.&lt;/p&gt;</description></item>
 <item><title>Two</title><link>https://news.test/two</link></item>
 <item><title>No link</title></item></channel></rss>"""
-
-
-def nothing(url: str, *, etag: str = "", last_modified: str = "") -> Fetched:
-    raise FetchError(f"{url} is out of reach.")
 
 
 def digest(parts: Parts, number_of_articles: int = 5, max_articles: int = 3) -> int:
@@ -142,13 +123,13 @@ def test_a_tick_makes_up_for_one_missed_run_and_for_none_that_is_stale(parts: Pa
     def after(hours: float) -> int:
         with parts.sessions.begin() as session:
             session.get_one(Digest, digest_id).next_run_at = b.NOW - timedelta(hours=hours)
-        run_due_digests(parts.sessions, fetch=nothing, now=lambda: b.NOW)
+        run_due_digests(parts.sessions, fetch=b.out_of_reach, now=lambda: b.NOW)
         with parts.sessions() as session:
             return session.scalar(select(func.count()).select_from(Campaign)) or 0
 
     assert after(hours=30) == 0
     assert after(hours=2) == 1
-    run_due_digests(parts.sessions, fetch=nothing, now=lambda: b.NOW)
+    run_due_digests(parts.sessions, fetch=b.out_of_reach, now=lambda: b.NOW)
     with parts.sessions() as session:
         assert session.scalar(select(func.count()).select_from(Campaign)) == 1
         assert session.get_one(Digest, digest_id).next_run_at > b.NOW
@@ -180,119 +161,6 @@ def test_a_feed_gives_articles_once_and_a_broken_one_stops_no_other(parts: Parts
         assert found[0].summary == "First words."
 
 
-def test_a_campaigns_content_is_frozen_when_it_is_made(parts: Parts) -> None:
-    campaign_id = b.sending_campaign(parts, 1)
-    with parts.sessions.begin() as session:
-        for article in session.scalars(select(Article)):
-            article.title = "Changed"
-    transport = MemoryTransport()
-    b.send_all(parts, transport)
-    assert b"Story 0" in transport.accepted[0][1]
-    assert b"Changed" not in transport.accepted[0][1]
-    assert campaign_id
-
-
-def test_a_paused_campaign_sends_nothing_and_a_resumed_one_the_rest(parts: Parts) -> None:
-    campaign_id = b.sending_campaign(parts, 4)
-    transport = MemoryTransport()
-    with parts.sessions.begin() as session:
-        pause_campaign(session, session.get_one(Campaign, campaign_id))
-    b.send_all(parts, transport)
-    assert transport.accepted == []
-    with parts.sessions.begin() as session:
-        resume_campaign(session, session.get_one(Campaign, campaign_id), now=parts.now())
-    b.send_all(parts, transport)
-    assert len(transport.accepted) == 4
-
-
-def test_a_cancelled_campaign_sends_nothing_and_says_how_many(parts: Parts) -> None:
-    campaign_id = b.sending_campaign(parts, 4)
-    with parts.sessions.begin() as session:
-        campaign = session.get_one(Campaign, campaign_id)
-        assert cancel_campaign(session, campaign, now=b.NOW) == 4
-        with pytest.raises(CannotCampaign, match="cancelled"):
-            resume_campaign(session, campaign, now=b.NOW)
-    transport = MemoryTransport()
-    b.send_all(parts, transport)
-    assert transport.accepted == []
-    assert set(b.states(parts).values()) == {"cancelled"}
-
-
-def test_who_signs_up_after_the_start_is_not_in_the_audience(parts: Parts) -> None:
-    with parts.sessions.begin() as session:
-        made = b.newsletter(session)
-        b.readers(parts, session, made, 2)
-        campaign = create_campaign(
-            session, made, purpose="updates", subject="News",
-            article_ids=b.articles(session, made, 1), now=b.NOW,
-        )  # fmt: skip
-        start_campaign(session, campaign, now=b.NOW)
-        b.readers(parts, session, made, 5)
-        campaign_id = campaign.id
-    b.prepare_campaign(
-        parts.sessions, campaign_id, renderer=parts.renderer, now=parts.now, pause=lambda: None,
-        chunk=1,
-    )  # fmt: skip
-    assert len(b.states(parts)) == 2
-
-
-def test_a_template_that_cannot_be_rendered_pauses_the_campaign_and_mails_nobody(
-    parts: Parts,
-) -> None:
-    own = parts.settings.home / "templates" / "broken"
-    own.mkdir(parents=True)
-    for part in ("subject.txt", "preheader.txt", "body.html", "body.txt"):
-        (own / part).write_text("{{ nobody.knows }}")
-    with parts.sessions.begin() as session:
-        made = b.newsletter(session)
-        b.readers(parts, session, made, 1)
-        campaign = create_campaign(
-            session, made, purpose="updates", subject="News", template="broken",
-            article_ids=b.articles(session, made, 1), now=b.NOW,
-        )  # fmt: skip
-        start_campaign(session, campaign, now=b.NOW)
-        campaign_id = campaign.id
-    with pytest.raises(Refusal, match="nobody"):
-        b.prepare_campaign(
-            parts.sessions, campaign_id, renderer=parts.renderer, now=parts.now,
-            pause=lambda: None,
-        )  # fmt: skip
-    assert b.campaign_state(parts, campaign_id) == "paused"
-    assert b.states(parts) == {}
-
-
-def test_what_cannot_be_is_refused_in_one_sentence(sqlite_parts: Parts) -> None:
-    with sqlite_parts.sessions.begin() as session:
-        made = b.newsletter(session)
-        with pytest.raises(CannotCampaign, match="--article"):
-            create_campaign(session, made, purpose="updates", subject="x", now=b.NOW)
-        with pytest.raises(NotFound, match="article 99"):
-            create_campaign(
-                session, made, purpose="updates", subject="x", article_ids=[99], now=b.NOW
-            )
-        with pytest.raises(NotFound, match="updates, partner-promotions"):
-            create_campaign(session, made, purpose="nope", subject="x", html="x", now=b.NOW)
-        with pytest.raises(Refusal, match="one line"):
-            create_campaign(
-                session, made, purpose="updates", subject="x\r\nBcc: y", html="x", now=b.NOW
-            )
-        bare = add_newsletter(session, slug="bare", name="Bare", sender="a@b.test", now=b.NOW)
-        with pytest.raises(BadNotice, match="no purposes"):
-            publish_notice(session, bare, locale="en", text="x", now=b.NOW)
-        with pytest.raises(Refusal, match="no file"):
-            add_feed(session, bare, "/nowhere/feed.xml")
-        with pytest.raises(Refusal, match="cannot be read"):
-            read_page("/nowhere/page.html", fetch=nothing)
-        made.postal_address = ""
-        campaign = create_campaign(
-            session, made, purpose="updates", subject="x", html="<p>x</p>", now=b.NOW
-        )
-        with pytest.raises(CannotCampaign, match="postal address"):
-            start_campaign(session, campaign, now=b.NOW)
-        with pytest.raises(CannotCampaign, match="postal address"):
-            schedule_campaign(session, campaign, b.NOW + timedelta(hours=1), now=b.NOW)
-
-
 def test_a_preview_names_the_articles_and_uses_none(parts: Parts) -> None:
     digest_id = digest(parts)
     for _ in range(2):
@@ -313,7 +181,7 @@ def test_a_clock_that_goes_back_runs_a_digest_once(parts: Parts) -> None:
             article.published_at = None
     for second in range(5):  # in the hour that comes for the second time
         moment = datetime(2026, 10, 25, 1, 5, second, tzinfo=UTC)
-        run_due_digests(parts.sessions, fetch=nothing, now=lambda moment=moment: moment)
+        run_due_digests(parts.sessions, fetch=b.out_of_reach, now=lambda moment=moment: moment)
     with parts.sessions() as session:
         assert session.scalar(select(func.count()).select_from(Campaign)) == 1
 
@@ -326,7 +194,7 @@ def test_a_digest_that_failed_for_days_does_not_go_out_when_it_is_mended(parts: 
 
     def hours_later(hours: int) -> str:
         moment = b.NOW + timedelta(hours=hours)
-        run_due_digests(parts.sessions, fetch=nothing, now=lambda: moment)
+        run_due_digests(parts.sessions, fetch=b.out_of_reach, now=lambda: moment)
         with parts.sessions() as session:
             return session.get_one(Digest, digest_id).last_outcome
 
@@ -397,47 +265,3 @@ def test_a_feed_that_breaks_our_reader_stops_neither_its_digest_nor_anything_els
     assert run_due_digests(parts.sessions, fetch=broken, now=lambda: b.NOW) == 1
     with parts.sessions() as session:
         assert "RuntimeError" in session.get_one(Feed, feed_id).last_error
-
-
-def test_a_digest_may_use_a_template_of_the_operators_own(sqlite_parts: Parts) -> None:
-    own = sqlite_parts.settings.home / "templates" / "mine"
-    own.mkdir(parents=True)
-    for part in ("subject.txt", "preheader.txt", "body.html", "body.txt"):
-        (own / part).write_text("x")
-    with sqlite_parts.sessions.begin() as session:
-        made = b.newsletter(session)
-        values = {"purpose": "updates", "cron": "0 7 * * FRI", "renderer": sqlite_parts.renderer}
-        add_digest(session, made, slug="own", template="mine", now=b.NOW, **values)
-        with pytest.raises(Refusal, match="no template “other”"):
-            add_digest(session, made, slug="other", template="other", now=b.NOW, **values)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        "{{ 1 / 0 }}", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{{ 'a'.encode('?') }}",
-        "{{ '2026-01-01' | long_date('xx', 'UTC') }}", "{{ 'x' * 10**9 }}", "{{ 9**999999 }}",
-        "{{ articles[99].title }}", "{{ ''.__class__.__mro__ }}",
-    ],
-)  # fmt: skip
-def test_a_template_that_fails_in_any_way_pauses_the_campaign(
-    sqlite_parts: Parts, body: str
-) -> None:
-    own = sqlite_parts.settings.home / "templates" / "bad"
-    own.mkdir(parents=True)
-    for part in ("subject.txt", "preheader.txt", "body.html", "body.txt"):
-        (own / part).write_text(body if part == "body.html" else "x")
-    with sqlite_parts.sessions.begin() as session:
-        made = b.newsletter(session)
-        campaign = create_campaign(
-            session, made, purpose="updates", subject="News", template="bad",
-            article_ids=b.articles(session, made, 1), now=b.NOW,
-        )  # fmt: skip
-        start_campaign(session, campaign, now=b.NOW)
-        campaign_id = campaign.id
-    with pytest.raises(Refusal, match=r"bad/body\.html"):
-        b.prepare_campaign(
-            sqlite_parts.sessions, campaign_id, renderer=sqlite_parts.renderer,
-            now=sqlite_parts.now, pause=lambda: None,
-        )  # fmt: skip
-    assert b.campaign_state(sqlite_parts, campaign_id) == "paused"

@@ -1,34 +1,19 @@
-"""The command line as a person uses it, in a home of its own."""
+"""The command line as a person uses it, in a home of its own; the pages as a browser asks them."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import building as b
 import pytest
+from shells.endings import Command, Ended
+from starlette.testclient import TestClient
 
 from mailer.cli.main import main
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """The JSON document on stdout: all of it, or this fails."""
-        return json.loads(self.out)
-
-
-Command = Callable[..., Ended]
+from mailer.web.app import create_app
+from mailer.wiring import Parts
 
 
 @pytest.fixture
@@ -76,3 +61,13 @@ def weekly(mailer: Command, tmp_path: Path) -> Command:
         ended = mailer(*line)
         assert ended.status == 0, ended.err
     return mailer
+
+
+@pytest.fixture
+def client(sqlite_parts: Parts) -> Iterator[TestClient]:
+    """A browser on this machine, and one newsletter."""
+    with sqlite_parts.sessions.begin() as session:
+        b.newsletter(session)
+    base = "http://127.0.0.1:8000"
+    with TestClient(create_app(sqlite_parts), base_url=base, client=("127.0.0.1", 5000)) as client:
+        yield client

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 import servers
 import yaml
-from processes import clean_environment, running, until
+from processes import WITHIN, clean_environment, running, until
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
@@ -77,7 +77,7 @@ def test_every_service_starts_by_its_command_and_ends_by_sigterm(
         for process in processes.values():
             process.send_signal(signal.SIGTERM)
         for name, process in processes.items():
-            assert process.wait(40) == 0, (tmp_path / f"{name}.log").read_text()
+            assert process.wait(WITHIN) == 0, (tmp_path / f"{name}.log").read_text()
     assert _workers(environment) == []
 
 
@@ -89,7 +89,7 @@ def _migrate(environment: dict[str, str]) -> None:
         assert words[0] == "mailer"
         subprocess.run(
             [sys.executable, "-m", "mailer", *words[1:]], env=environment, check=True,
-            capture_output=True, timeout=60,
+            capture_output=True, timeout=WITHIN,
         )  # fmt: skip
 
 
@@ -104,6 +104,6 @@ def _ready(environment: dict[str, str]) -> bool:
 def _workers(environment: dict[str, str]) -> list[str]:
     told = subprocess.run(
         [sys.executable, "-m", "mailer", "status", "--json"], env=environment, check=True,
-        capture_output=True, timeout=60,
+        capture_output=True, timeout=WITHIN,
     )  # fmt: skip
     return sorted(worker["queue"] for worker in json.loads(told.stdout)["workers"])

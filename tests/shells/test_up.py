@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 import servers
-from processes import clean_environment, left_of, running, until
+from processes import WITHIN, clean_environment, left_of, running, until
 
 
 def _environment(home: Path) -> dict[str, str]:
@@ -33,9 +33,9 @@ def test_nothing_is_left_when_the_supervisor_ends(tmp_path: Path, number: signal
         until(lambda: _ready(environment), "the web process")
         until(lambda: len(left_of(home)) >= 7, "all processes")
         process.send_signal(number)
-        status = process.wait(40)
+        status = process.wait(WITHIN)
     assert status == {signal.SIGKILL: -9, signal.SIGTERM: 0, signal.SIGINT: 0}[number]
-    until(lambda: left_of(home) == [], "the end of all processes", within=20)
+    until(lambda: left_of(home) == [], "the end of all processes")
 
 
 def test_a_taken_port_and_a_taken_home_are_said_in_one_sentence(tmp_path: Path) -> None:
@@ -43,10 +43,11 @@ def test_a_taken_port_and_a_taken_home_are_said_in_one_sentence(tmp_path: Path) 
     environment = _environment(home)
     host, _, port = environment["MAILER_BIND"].partition(":")
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # it is ours already
         taken.bind((host, int(port)))
         taken.listen()
         with running(["up"], environment, tmp_path / "taken") as process:
-            assert process.wait(40) == 1
+            assert process.wait(WITHIN) == 1
     said = (tmp_path / "taken").read_text().strip().splitlines()
     assert said[-1].startswith("mailer: ")
     assert port in said[-1]
@@ -54,6 +55,6 @@ def test_a_taken_port_and_a_taken_home_are_said_in_one_sentence(tmp_path: Path) 
         until(lambda: _ready(environment), "the first")
         other = {**environment, "MAILER_BIND": f"127.0.0.1:{servers.free_port()}"}
         with running(["up"], other, tmp_path / "second") as second:
-            assert second.wait(40) == 1
+            assert second.wait(WITHIN) == 1
         assert f"(process {first.pid})" in (tmp_path / "second").read_text()
         assert first.poll() is None

@@ -249,10 +249,10 @@ class _Site(BaseHTTPRequestHandler):
             if self.path == "/dripping":
                 self.send_response(200)
                 self.end_headers()
-            for _ in range(40):
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the other side has left
+                for _ in range(150):
                     self.wfile.write(b"x")
-                time.sleep(0.1)
+                    time.sleep(0.1)
         elif self.headers.get("If-None-Match") == '"same"':
             self.send_response(304)
             self.end_headers()
@@ -308,7 +308,7 @@ def test_a_site_that_drips_is_left_in_time(site: str, path: str) -> None:
     began = time.monotonic()
     with pytest.raises(FetchError, match="too slow"):
         fetch(site + path, allow=ALLOWED, limits=Limits(seconds=0.5))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5  # of the 15 seconds that it drips
 
 
 @pytest.mark.parametrize(

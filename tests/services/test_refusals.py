@@ -1,0 +1,54 @@
+"""What cannot be is refused before anything is written."""
+
+from datetime import timedelta
+
+import building as b
+import pytest
+
+from mailer.domain.errors import Refusal
+from mailer.services.articles import (
+    add_feed,
+    read_page,
+)
+from mailer.services.campaign_course import (
+    CannotCampaign,
+    schedule_campaign,
+    start_campaign,
+)
+from mailer.services.campaigns import create_campaign
+from mailer.services.lookup import NotFound
+from mailer.services.newsletters import add_newsletter
+from mailer.services.notices import BadNotice, publish_notice
+from mailer.wiring import Parts
+
+
+def test_what_cannot_be_is_refused_in_one_sentence(sqlite_parts: Parts) -> None:
+    with sqlite_parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        with pytest.raises(CannotCampaign, match="--article"):
+            create_campaign(session, made, purpose="updates", subject="x", now=b.NOW)
+        with pytest.raises(NotFound, match="article 99"):
+            create_campaign(
+                session, made, purpose="updates", subject="x", article_ids=[99], now=b.NOW
+            )
+        with pytest.raises(NotFound, match="updates, partner-promotions"):
+            create_campaign(session, made, purpose="nope", subject="x", html="x", now=b.NOW)
+        with pytest.raises(Refusal, match="one line"):
+            create_campaign(
+                session, made, purpose="updates", subject="x\r\nBcc: y", html="x", now=b.NOW
+            )
+        bare = add_newsletter(session, slug="bare", name="Bare", sender="a@b.test", now=b.NOW)
+        with pytest.raises(BadNotice, match="no purposes"):
+            publish_notice(session, bare, locale="en", text="x", now=b.NOW)
+        with pytest.raises(Refusal, match="no file"):
+            add_feed(session, bare, "/nowhere/feed.xml")
+        with pytest.raises(Refusal, match="cannot be read"):
+            read_page("/nowhere/page.html", fetch=b.out_of_reach)
+        made.postal_address = ""
+        campaign = create_campaign(
+            session, made, purpose="updates", subject="x", html="<p>x</p>", now=b.NOW
+        )
+        with pytest.raises(CannotCampaign, match="postal address"):
+            start_campaign(session, campaign, now=b.NOW)
+        with pytest.raises(CannotCampaign, match="postal address"):
+            schedule_campaign(session, campaign, b.NOW + timedelta(hours=1), now=b.NOW)

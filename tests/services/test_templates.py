@@ -1,0 +1,83 @@
+"""A template that fails is told, and mails nobody."""
+
+import building as b
+import pytest
+
+from mailer.domain.errors import Refusal
+from mailer.services.campaign_course import (
+    start_campaign,
+)
+from mailer.services.campaigns import create_campaign
+from mailer.services.digests import (
+    add_digest,
+)
+from mailer.wiring import Parts
+
+
+def test_a_template_that_cannot_be_rendered_pauses_the_campaign_and_mails_nobody(
+    parts: Parts,
+) -> None:
+    own = parts.settings.home / "templates" / "broken"
+    own.mkdir(parents=True)
+    for part in ("subject.txt", "preheader.txt", "body.html", "body.txt"):
+        (own / part).write_text("{{ nobody.knows }}")
+    with parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        b.readers(parts, session, made, 1)
+        campaign = create_campaign(
+            session, made, purpose="updates", subject="News", template="broken",
+            article_ids=b.articles(session, made, 1), now=b.NOW,
+        )  # fmt: skip
+        start_campaign(session, campaign, now=b.NOW)
+        campaign_id = campaign.id
+    with pytest.raises(Refusal, match="nobody"):
+        b.prepare_campaign(
+            parts.sessions, campaign_id, renderer=parts.renderer, now=parts.now,
+            pause=lambda: None,
+        )  # fmt: skip
+    assert b.campaign_state(parts, campaign_id) == "paused"
+    assert b.states(parts) == {}
+
+
+def test_a_digest_may_use_a_template_of_the_operators_own(sqlite_parts: Parts) -> None:
+    own = sqlite_parts.settings.home / "templates" / "mine"
+    own.mkdir(parents=True)
+    for part in ("subject.txt", "preheader.txt", "body.html", "body.txt"):
+        (own / part).write_text("x")
+    with sqlite_parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        values = {"purpose": "updates", "cron": "0 7 * * FRI", "renderer": sqlite_parts.renderer}
+        add_digest(session, made, slug="own", template="mine", now=b.NOW, **values)
+        with pytest.raises(Refusal, match="no template “other”"):
+            add_digest(session, made, slug="other", template="other", now=b.NOW, **values)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{{ 1 / 0 }}", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{{ 'a'.encode('?') }}",
+        "{{ '2026-01-01' | long_date('xx', 'UTC') }}", "{{ 'x' * 10**9 }}", "{{ 9**999999 }}",
+        "{{ articles[99].title }}", "{{ ''.__class__.__mro__ }}",
+    ],
+)  # fmt: skip
+def test_a_template_that_fails_in_any_way_pauses_the_campaign(
+    sqlite_parts: Parts, body: str
+) -> None:
+    own = sqlite_parts.settings.home / "templates" / "bad"
+    own.mkdir(parents=True)
+    for part in ("subject.txt", "preheader.txt", "body.html", "body.txt"):
+        (own / part).write_text(body if part == "body.html" else "x")
+    with sqlite_parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        campaign = create_campaign(
+            session, made, purpose="updates", subject="News", template="bad",
+            article_ids=b.articles(session, made, 1), now=b.NOW,
+        )  # fmt: skip
+        start_campaign(session, campaign, now=b.NOW)
+        campaign_id = campaign.id
+    with pytest.raises(Refusal, match=r"bad/body\.html"):
+        b.prepare_campaign(
+            sqlite_parts.sessions, campaign_id, renderer=sqlite_parts.renderer,
+            now=sqlite_parts.now, pause=lambda: None,
+        )  # fmt: skip
+    assert b.campaign_state(sqlite_parts, campaign_id) == "paused"

@@ -7,6 +7,7 @@ settle   sending → sent, queued, failed, uncertain, by fence
 close    what a withdrawal, a suppression, a cancellation ends at once
 recover  what a dead worker left behind
 requeue  what a person orders: try again, take as sent
+evidence what a relay's log proves of what nobody knew
 
 `docs/crash-table.md` says for every step what a crash there leaves and who repairs it.
 """
@@ -18,6 +19,7 @@ from mailer.store.ledger.close import (
     close_for_address,
     close_for_purpose,
 )
+from mailer.store.ledger.evidence import Proof, doubts, settle_by_evidence, surely_sent
 from mailer.store.ledger.exchange import Gated, GateRequest, Settlement, exchange
 from mailer.store.ledger.plan import Planned, plan_chunk, queue_mail
 from mailer.store.ledger.recover import expire_overdue, recover_abandoned
@@ -29,6 +31,7 @@ __all__ = [
     "GateRequest",
     "Gated",
     "Planned",
+    "Proof",
     "Settlement",
     "claim",
     "close_campaign",
@@ -37,6 +40,7 @@ __all__ = [
     "close_for_purpose",
     "count_open",
     "counts",
+    "doubts",
     "exchange",
     "expire_overdue",
     "hand_back",
@@ -46,5 +50,7 @@ __all__ = [
     "queue_mail",
     "recover_abandoned",
     "requeue",
+    "settle_by_evidence",
+    "surely_sent",
     "uncertain",
 ]

@@ -148,10 +148,19 @@ def _name_unsettled(findings: list[dict[str, Any]], *, resend: bool) -> None:
         and not (resend and each["finding"] == Said.NOT_ACCEPTED)
     ]
     for each in unsettled[:_MOST_NAMED]:
-        under = f" under {each['queue_id']}" if each["queue_id"] else ""
-        say(f"{each['email']} stays uncertain: {each['finding']}{under}, {each['reason']}.")
+        say(_unsettled(each))
     if len(unsettled) > _MOST_NAMED:
         say(f"… and {len(unsettled) - _MOST_NAMED} more: see --json.")
+
+
+def _unsettled(finding: dict[str, Any]) -> str:
+    under = f" as {finding['queue_id']}" if finding["queue_id"] else ""
+    if finding["finding"] == Said.NOT_ACCEPTED:
+        return (
+            f"{finding['email']}: {finding['reason']}{under}, so that it was not accepted; "
+            "--resend-missing sends it again."
+        )
+    return f"{finding['email']} stays uncertain: {finding['finding']}{under}, {finding['reason']}."
 
 
 def _sentence(fields: dict[str, Any], *, dry_run: bool) -> str:

@@ -211,11 +211,15 @@ def refuse_ended(campaign: Campaign) -> None:
         )
 
 
-def reopen(session: Session, campaign: Campaign, *, now: datetime) -> None:
-    """Let a campaign that is held go on for another day, for what is in the queue again."""
+def reopen(session: Session, campaign: Campaign) -> None:
+    """Let a campaign that is held go on, for what is in the queue again."""
     if campaign.state == _S.FINISHED:
         move(session, campaign, _S.SENDING)
         campaign.finished_at = None
+
+
+def give_another_day(campaign: Campaign, *, now: datetime) -> None:
+    """Leave time for what is in the queue again."""
     if campaign.ends_at is not None:
         campaign.ends_at = max(campaign.ends_at, now + _ANOTHER_DAY)
 
@@ -225,7 +229,8 @@ def _again(session: Session, campaign: Campaign, state: DeliveryState, now: date
     lock_for_more(session, campaign)
     number = requeue(session, campaign, state, now=now)
     if number:
-        reopen(session, campaign, now=now)
+        reopen(session, campaign)
+        give_another_day(campaign, now=now)
     return number
 
 

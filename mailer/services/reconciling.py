@@ -20,9 +20,9 @@ from mailer.domain.deliveries import DeliveryState
 from mailer.domain.errors import Refusal
 from mailer.domain.evidence import Doubt, Finding, Known, Said, judge, weakness
 from mailer.inbound import EximLog, LogClock, PostfixLog, RelayLogs
-from mailer.services.campaign_course import lock_for_more, refuse_ended, reopen
+from mailer.services.campaign_course import give_another_day, lock_for_more, refuse_ended, reopen
 from mailer.services.composing import MailIdentity
-from mailer.store.ledger import Proof, doubts, settle_by_evidence, surely_sent
+from mailer.store.ledger import BY_LOG, Proof, doubts, settle_by_evidence, surely_sent
 from mailer.store.ledger.requeue import of_campaign
 from mailer.store.models import Campaign, Subscriber, delivery
 
@@ -109,7 +109,8 @@ def settle_findings(
     settled = set(settle_by_evidence(session, proofs))
     requeued = sum(each.id in settled for each in proofs if each.state is DeliveryState.QUEUED)
     if requeued:
-        reopen(session, campaign, now=now)
+        reopen(session, campaign)
+        give_another_day(campaign, now=now)
     return Settled(len(settled) - requeued, requeued)
 
 
@@ -146,9 +147,9 @@ def _proof(doubt: Doubt, finding: Finding, resend_missing: bool) -> Proof | None
         when = f" at {finding.at:%Y-%m-%d %H:%M:%S} UTC" if finding.at else ""
         words = f"the relay's log: queued as {finding.queue_id}{when}"
         return Proof(
-            doubt.id, doubt.period, doubt.fence, DeliveryState.SENT, finding.queue_id, words
+            doubt.id, doubt.period, doubt.fence, DeliveryState.SENT, finding.queue_id, BY_LOG, words
         )
     if finding.said is Said.NOT_ACCEPTED and resend_missing:
         words = f"the relay's log: {finding.reason}"
-        return Proof(doubt.id, doubt.period, doubt.fence, DeliveryState.QUEUED, None, words)
+        return Proof(doubt.id, doubt.period, doubt.fence, DeliveryState.QUEUED, None, BY_LOG, words)
     return None

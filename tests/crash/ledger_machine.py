@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from mailer.domain.consent import ConsentState, Method
 from mailer.domain.deliveries import DeliveryState
+from mailer.domain.evidence import Finding, Said
 from mailer.domain.suppression import SuppressionReason
 from mailer.services.campaign_course import (
     cancel_campaign,
@@ -22,8 +23,9 @@ from mailer.services.campaign_course import (
     retry_failed,
 )
 from mailer.services.preferences import leave
+from mailer.services.reconciling import settle_findings
 from mailer.store.consents import Evidence, record
-from mailer.store.ledger import claim, exchange, hand_back, recover_abandoned
+from mailer.store.ledger import claim, doubts, exchange, hand_back, recover_abandoned
 from mailer.store.models import Purpose, Subscriber, delivery
 from mailer.store.suppressions import suppress
 
@@ -204,6 +206,26 @@ class LedgerMachine(LedgerWorld):
                     cancel_campaign(session, campaign, now=now)
         if order == "resend" and reopens:
             self.resent.update(row.id for row in self.before.values() if row.state is S.UNCERTAIN)
+
+    @rule(whole=st.booleans())
+    def the_relays_log_is_asked(self, whole: bool) -> None:
+        """It shows what the relay took; a whole one proves what it did not."""
+        resend = whole and self.campaign_state() in (C.SENDING, C.PAUSED, C.FINISHED)
+        with self.campaign() as (session, campaign):
+            findings = [
+                (doubt, Finding(self._logged(doubt.id, whole), "Q", None, "not in the log"))
+                for doubt in doubts(session, campaign)
+            ]
+            settle_findings(
+                session, campaign, findings, resend_missing=resend, now=self.parts.now()
+            )
+        left = {row.state for row in self.rows().values()}
+        assert not resend or S.UNCERTAIN not in left
+
+    def _logged(self, delivery_id: int, whole: bool) -> Said | None:
+        if self.relay[delivery_id]:
+            return Said.ACCEPTED
+        return Said.NOT_ACCEPTED if whole else None
 
     @rule()
     def tick_and_sweep(self) -> None:

@@ -7,7 +7,7 @@ settle   sending → sent, queued, failed, uncertain, by fence
 close    what a withdrawal, a suppression, a cancellation ends at once
 recover  what a dead worker left behind
 requeue  what a person orders: try again, take as sent
-evidence what a relay's log proves of what nobody knew
+evidence what settles an uncertain delivery: a relay's log, a worker that tells it late
 
 `docs/crash-table.md` says for every step what a crash there leaves and who repairs it.
 """
@@ -19,7 +19,14 @@ from mailer.store.ledger.close import (
     close_for_address,
     close_for_purpose,
 )
-from mailer.store.ledger.evidence import Proof, doubts, settle_by_evidence, surely_sent
+from mailer.store.ledger.evidence import (
+    BY_LOG,
+    Proof,
+    doubts,
+    find_doubt,
+    settle_by_evidence,
+    surely_sent,
+)
 from mailer.store.ledger.exchange import Gated, GateRequest, Settlement, exchange
 from mailer.store.ledger.plan import Planned, plan_chunk, queue_mail
 from mailer.store.ledger.recover import expire_overdue, recover_abandoned
@@ -27,6 +34,7 @@ from mailer.store.ledger.report import count_open, counts, has_open, uncertain
 from mailer.store.ledger.requeue import presume_sent, requeue
 
 __all__ = [
+    "BY_LOG",
     "Claimed",
     "GateRequest",
     "Gated",
@@ -43,6 +51,7 @@ __all__ = [
     "doubts",
     "exchange",
     "expire_overdue",
+    "find_doubt",
     "hand_back",
     "has_open",
     "plan_chunk",

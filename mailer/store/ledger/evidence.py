@@ -1,4 +1,4 @@
-"""Settling what nobody knew by what a relay's log proves; and what there is to compare it with."""
+"""Settling what nobody knew by evidence: a relay's log, or a worker that tells it late."""
 
 from __future__ import annotations
 
@@ -12,24 +12,28 @@ from sqlalchemy.orm import Session
 from mailer.domain.deliveries import DeliveryState
 from mailer.domain.evidence import Doubt, Known
 from mailer.store.clock import DatabaseTime
+from mailer.store.ledger.exchange import Settlement
 from mailer.store.ledger.requeue import of_campaign
 from mailer.store.models import Campaign, attempt, delivery
 from mailer.store.once import insert_into
 from mailer.store.rowset import Rowset
 
 _S = DeliveryState
-_BY_LOG = "log"  # the stage of what a log has proved
+BY_LOG = "log"
+"""The stage of what a relay's log has proved."""
 
 
 class Proof(NamedTuple):
-    """What a log proves of one delivery: it goes to `state`, and `words` say why."""
+    """What is proved of one uncertain delivery: it goes to `state`, and `words` say why."""
 
     id: int
     period: int
     fence: int
     state: DeliveryState
     relay_queue_id: str | None
+    stage: str
     words: str
+    relay: str = ""
 
 
 _PROOFS = Rowset(
@@ -40,7 +44,9 @@ _PROOFS = Rowset(
         "fence": Integer(),
         "state": Text(),
         "relay_queue_id": Text(),
+        "stage": Text(),
         "words": Text(),
+        "relay": Text(),
     },
 )
 
@@ -61,6 +67,22 @@ def doubts(session: Session, campaign: Campaign) -> list[Doubt]:
     return [Doubt(*row) for row in rows]
 
 
+def find_doubt(session: Session, told: Settlement) -> tuple[int | None] | None:
+    """Return the campaign of a delivery that is uncertain under this very fence; None: it is not.
+
+    (A delivery may belong to no campaign.)
+    """
+    row = session.execute(
+        select(delivery.c.campaign_id).where(
+            delivery.c.id == told.id,
+            delivery.c.period == told.period,
+            delivery.c.fence == told.fence,
+            delivery.c.state == _S.UNCERTAIN.value,
+        )
+    ).first()
+    return (row.campaign_id,) if row else None
+
+
 def surely_sent(session: Session, campaign: Campaign, *, most: int) -> dict[int, Known]:
     """Return mails of the campaign that the relay itself said it took: evenly, `most` of them."""
     by_the_relay = (
@@ -71,7 +93,7 @@ def surely_sent(session: Session, campaign: Campaign, *, most: int) -> dict[int,
         .where(
             attempt.c.period == delivery.c.period,
             attempt.c.delivery_id == delivery.c.id,
-            attempt.c.stage == _BY_LOG,
+            attempt.c.stage == BY_LOG,
         )
         .exists(),
     )
@@ -100,8 +122,8 @@ def settle_by_evidence(session: Session, proofs: Sequence[Proof]) -> list[int]:
     noted = [
         {
             "period": each.period, "delivery_id": each.id, "fence": each.fence + 1,
-            "at": settled[each.id], "relay": "", "outcome": each.state.value,
-            "stage": _BY_LOG, "reply": each.words,
+            "at": settled[each.id], "relay": each.relay, "outcome": each.state.value,
+            "stage": each.stage, "reply": each.words,
         }
         for each in proofs
         if each.id in settled

@@ -18,9 +18,7 @@ from mailer.inbound.relay_log import Heard
 _LINE = re.compile(
     rb"(?:<\d{1,3}>)?([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:.+Z-]{8,24}) "
     rb"(\S{1,255}) ([\w.+-]{1,64})/(?:([\w.+/-]{1,128})/)?"
-    rb"(smtpd|cleanup|qmgr|n?qmgr|pickup|smtp|lmtp|local|virtual|pipe|bounce|anvil|scache|error"
-    rb"|discard|master|postscreen|tlsproxy|dnsblog|verify|proxymap|tlsmgr|trivial-rewrite"
-    rb"|postfix-script|postlogd|postqueue|postsuper)\[(\d{1,10})\]: ([^\r\n]*)"
+    rb"([a-z-]{1,32})\[(\d{1,10})\]: ([^\r\n]*)"
 )
 _QUEUE_ID = rb"([0-9A-Za-z]{6,32}): "
 _BEGINS = re.compile(_QUEUE_ID + rb"client=")
@@ -30,7 +28,11 @@ _ACTIVE = re.compile(_QUEUE_ID + rb"from=<.*>, size=\d+, nrcpt=\d+ \(queue activ
 _REFUSED = re.compile(_QUEUE_ID + rb"(?:milter-)?reject: ")
 _CUT_OFF = re.compile(rb"(?:lost connection|timeout) after DATA\b")
 
-_WORDS = (b": message-id=", b"(queue active)", b": client=", b" after DATA", b"reject: ")
+_DAEMONS = frozenset(
+    b"smtpd cleanup qmgr nqmgr pickup smtp lmtp local virtual pipe bounce anvil scache error "
+    b"discard master postscreen tlsproxy dnsblog verify proxymap tlsmgr trivial-rewrite "
+    b"postfix-script postlogd postqueue postsuper".split()
+)
 _MOST = 20_000  # of whatever is kept in mind
 
 Where = tuple[bytes, bytes]
@@ -63,11 +65,17 @@ class PostfixLog:
     def stamp(self, line: bytes) -> bytes | None:
         """Return the line's time, if it is a line of Postfix."""
         found = _LINE.match(line)
-        return found.group(1) if found else None
+        return found.group(1) if found and found.group(5) in _DAEMONS else None
 
     def hear(self, line: bytes) -> Heard | None:
         """Return what the line says of a mail, which it names by what stands before the @."""
-        if not any(word in line for word in _WORDS):
+        if not (  # most lines are of no interest, and are passed over quickly
+            b": message-id=" in line
+            or b"(queue active)" in line
+            or b": client=" in line
+            or b" after DATA" in line
+            or b"reject: " in line
+        ):
             return None
         found = _LINE.match(line)
         if found is None:

@@ -69,7 +69,7 @@ class RelayLogs:
         for line in lines:
             if line[:_SECOND] != second and (stamp := _recognised(candidates, line)):
                 span, second = self._longer(span, stamp), line[:_SECOND]
-            if any(words in line for words in _LOSSES):
+            if _LOSSES[0] in line or _LOSSES[1] in line:
                 self.lines_lost |= not any(each.stamp(line) for each in candidates)
             for each in candidates:
                 heard = each.hear(line)

@@ -77,7 +77,7 @@ def finish(parts: Parts, campaign_id: int) -> None:
 
 def verify(parts: Parts, connections: int) -> str:
     """Send one campaign to the sink that looks into every mail; say what it found."""
-    with _verifying(parts) as sink:
+    with verifying(parts) as sink:
         _campaign_to(sink, parts, connections, workers=1)
     return f"{len(sink.readers)} mails, each with its own working link"
 
@@ -89,7 +89,7 @@ def two_workers(parts: Parts, connections: int) -> float:
     """
     seconds = []
     for workers in (1, 2):
-        with _verifying(parts, pause=0.1) as sink:
+        with verifying(parts, pause=0.1) as sink:
             seconds.append(_campaign_to(sink, parts, connections, workers=workers).seconds)
     return seconds[0] / seconds[1]
 
@@ -103,9 +103,9 @@ def _campaign_to(sink: VerifyingSink, parts: Parts, connections: int, *, workers
 
 
 @contextmanager
-def _verifying(parts: Parts, pause: float = 0.0) -> Iterator[VerifyingSink]:
+def verifying(parts: Parts, pause: float = 0.0, turned_away: str = "") -> Iterator[VerifyingSink]:
     """Run the sink on a thread of its own; raises CannotMeasure if a mail was wrong."""
-    sink = VerifyingSink(parts.signer, pause=pause)
+    sink = VerifyingSink(parts.signer, pause=pause, turned_away=turned_away)
     loop = asyncio.new_event_loop()
     loop.run_until_complete(sink.start())
     thread = threading.Thread(target=loop.run_forever, daemon=True)

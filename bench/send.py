@@ -135,19 +135,17 @@ def _databases(
     if options.database in ("sqlite", "both"):
         yield "sqlite", f"sqlite:///{folder / 'mailer.db'}"
     if options.database in ("postgresql", "both"):
-        yield "postgresql", options.postgresql or stack.enter_context(_own_postgresql(folder))
+        yield "postgresql", options.postgresql or stack.enter_context(_own_postgresql())
 
 
 @contextmanager
-def _own_postgresql(folder: Path) -> Iterator[str]:
+def _own_postgresql() -> Iterator[str]:
     """Start a durable PostgreSQL, as the tests start theirs (which need not be durable)."""
     sys.path.append(str(Path(__file__).parents[1] / "tests"))
     import psycopg
     import servers
 
-    scratch = folder / "server"
-    scratch.mkdir()
-    with servers.postgres_server(scratch, durable=True) as url:
+    with servers.postgres_server(durable=True) as url:
         with psycopg.connect(url + "postgres", autocommit=True) as connection:
             connection.execute("CREATE DATABASE bench")
         yield url + "bench"

@@ -24,8 +24,10 @@ class BadMail(Exception):
 class VerifyingSink:
     """Takes mails, checks each, and counts."""
 
-    def __init__(self, signer: TokenSigner, *, pause: float = 0.0) -> None:
+    def __init__(self, signer: TokenSigner, *, pause: float = 0.0, turned_away: str = "") -> None:
         self._signer = signer
+        self.turned_away = turned_away.encode()
+        """The domain whose readers' mails are answered with 421."""
         self.pause = pause
         """Seconds before a mail is answered; other conversations go on meanwhile."""
         self._bodies: set[bytes] = set()
@@ -123,6 +125,10 @@ class _Talk(asyncio.Protocol):
             self._transport.write(b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n")
         elif verb == b"RCPT":
             self._recipient = line.partition(b"<")[2].partition(b">")[0]
+            if self._sink.turned_away and self._recipient.endswith(self._sink.turned_away):
+                self._transport.write(b"421 4.7.28 unusual rate of mail\r\n")
+                self._transport.close()
+                return
             self._transport.write(b"250 2.1.5 Ok\r\n")
         elif verb == b"DATA":
             self._in_data = True

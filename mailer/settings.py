@@ -46,8 +46,10 @@ FIELDS = (
     Field(
         "MAILER_SMTP_URL",
         "the default relay: `smtp://user:password@host:587?tls=required`, `smtps://…`, "
-        "`smtp://127.0.0.1:25?tls=none`, with `connections=50`, `rate=` (messages/s), "
-        "`kind=queueing|direct`",
+        "`smtp://127.0.0.1:25?tls=none`, with `connections=50` (of one worker), `rate=` "
+        "(messages/s) and `max_connections=` (both of all workers together), "
+        "`kind=queueing|direct`, and for `direct` also `provider_connections=10`, "
+        "`provider_rate=`; more relays: `mailer relay add`",
         "the built-in capture inbox",
         secret=True,
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -13,7 +13,13 @@ from sqlalchemy import Engine
 
 from mailer.domain.errors import Refusal
 from mailer.domain.links import Links
-from mailer.domain.relays import RelayConfig, Security, parse_relay_url
+from mailer.domain.relays import (
+    RelayConfig,
+    RelayKind,
+    Security,
+    parse_relay_url,
+    with_password,
+)
 from mailer.domain.replies import Stage
 from mailer.domain.tokens import TokenSigner
 from mailer.doorbell import Doorbell
@@ -24,12 +30,13 @@ from mailer.services.articles import Fetch
 from mailer.services.composing import Composer, MailIdentity
 from mailer.services.installing import make_keys, remember_keys
 from mailer.services.renderer import Renderer
-from mailer.services.sending import Pace, Sender
+from mailer.services.sending import Access, Pace, Sender
 from mailer.settings import KEY_NAMES, BadSetting, Settings, load
 from mailer.signing import dkim_signer
 from mailer.store.engine import Sessions, open_engine, open_sessions
 from mailer.store.migrate import create, refuse_wrong_version
-from mailer.store.relays import point_default_at
+from mailer.store.relays import DEFAULT_RELAY, RelayRow, point_default_at
+from mailer.store.sealing import Sealer
 from mailer.transports import ConnectFailed, Connection
 from mailer.transports.capture import Mailbox, capture_address
 from mailer.transports.smtp import SmtpTransport
@@ -54,6 +61,7 @@ class Parts:
     sessions: Sessions
     signer: TokenSigner
     suppression_key: bytes
+    sealer: Sealer
     links: Links
     identity: MailIdentity
     renderer: Renderer
@@ -68,18 +76,18 @@ class Parts:
 
     def sender(self, worker: str) -> Sender:
         """Build the sender of a worker process; it is not started."""
-        transport, connections, rate = self._transport()
+        transport, config = self._default_relay()
         with self.sessions.begin() as session:
-            point_default_at(session, transport.name)
+            point_default_at(session, transport.name, config.kind)
         return Sender(
             self.engine,
             self.sessions,
-            transport,
+            self._open_relay,
             Composer(self.links, self.identity, self.dkim),
             worker=worker,
             now=now,
             jitter=random.random,
-            pace=Pace(connections=connections, round_pause=self._round_pause(), rate=rate),
+            pace=Pace(round_pause=self._round_pause()),
         )
 
     def _round_pause(self) -> timedelta:
@@ -87,13 +95,25 @@ class Parts:
         sqlite = self.engine.dialect.name == "sqlite"
         return timedelta(milliseconds=1) if sqlite else timedelta()
 
-    def _transport(self) -> tuple[SmtpTransport | InboxTransport, int, float | None]:
+    def relay_config(self, row: RelayRow) -> RelayConfig:
+        """Return how an added relay is reached; raises Refusal where its row is of no use."""
+        password = self.sealer.open(row.sealed_password) if row.sealed_password else ""
+        config = parse_relay_url(with_password(row.url, password))
+        return replace(config, kind=RelayKind(row.kind))
+
+    def _open_relay(self, row: RelayRow) -> Access:
+        if row.name == DEFAULT_RELAY:
+            return self._default_relay()
+        config = self.relay_config(row)
+        return Access(SmtpTransport(config, hello=self.identity.domain), config)
+
+    def _default_relay(self) -> Access:
         if self.mailbox is not None:
-            return InboxTransport(self.mailbox), _INBOX_CONNECTIONS, None
+            inbox = RelayConfig("inbox", 0, Security.NONE, connections=_INBOX_CONNECTIONS)
+            return Access(InboxTransport(self.mailbox), inbox)
         assert self.settings.smtp_url is not None
         config = parse_relay_url(self.settings.smtp_url)
-        transport = SmtpTransport(config, hello=self.identity.domain)
-        return transport, config.connections, config.rate
+        return Access(SmtpTransport(config, hello=self.identity.domain), config)
 
 
 @dataclass(frozen=True)
@@ -182,6 +202,7 @@ def open_parts(settings: Settings | None = None) -> Parts:
         sessions=sessions,
         signer=signer,
         suppression_key=settings.keys["MAILER_SUPPRESSION_KEY"].encode(),
+        sealer=Sealer(signing_keys),
         links=links,
         identity=identity,
         renderer=Renderer(links, identity, settings.home / "templates"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,6 +13,7 @@ from sqlalchemy.orm import Session
 from mailer.domain.addresses import address_hash, parse_address
 from mailer.domain.articles import ArticleDraft
 from mailer.domain.consent import ConsentState, Method
+from mailer.domain.relays import RelayConfig, Security
 from mailer.domain.suppression import SuppressionReason
 from mailer.services.articles import add_article
 from mailer.services.campaign_course import start_campaign
@@ -19,7 +22,7 @@ from mailer.services.composing import Composer
 from mailer.services.newsletters import add_newsletter, add_purpose, edit_publisher
 from mailer.services.notices import publish_notice
 from mailer.services.preparing import prepare_campaign
-from mailer.services.sending import Pace, Sender
+from mailer.services.sending import Access, OpenRelay, Pace, Sender
 from mailer.services.signup import Signup, SignupOutcome, request_signup
 from mailer.store.consents import Evidence, record
 from mailer.store.models import Campaign, Newsletter, Subscriber, delivery
@@ -57,11 +60,19 @@ def newsletter(session: Session, slug: str = "weekly") -> Newsletter:
     return made
 
 
+DOMAINS = ("readers.test",)
+
+
 def readers(
-    parts: Parts, session: Session, made: Newsletter, number: int, purpose: str = "updates"
+    parts: Parts,
+    session: Session,
+    made: Newsletter,
+    number: int,
+    purpose: str = "updates",
+    domains: Sequence[str] = DOMAINS,
 ) -> list[str]:
     """Record consent given elsewhere for `reader0@…`, `reader1@…`; return the addresses."""
-    addresses = [f"reader{index}@readers.test" for index in range(number)]
+    addresses = [f"reader{index}@{domains[index % len(domains)]}" for index in range(number)]
     wanted = next(each for each in made.purposes if each.slug == purpose)
     for address in addresses:
         reader = find_or_add_reader(
@@ -91,11 +102,11 @@ def articles(session: Session, made: Newsletter, number: int) -> list[int]:
     ]
 
 
-def sending_campaign(parts: Parts, number_of_readers: int) -> int:
+def sending_campaign(parts: Parts, number_of_readers: int, domains: Sequence[str] = DOMAINS) -> int:
     """Make a campaign that is planned and ready to send; return its id."""
     with parts.sessions.begin() as session:
         made = newsletter(session)
-        readers(parts, session, made, number_of_readers)
+        readers(parts, session, made, number_of_readers, domains=domains)
         campaign = create_campaign(
             session,
             made,
@@ -137,9 +148,9 @@ def sign_up(
     )
 
 
-def send_all(parts: Parts, transport: Transport, pace: Pace | None = None) -> None:
+def send_all(parts: Parts, transport: Transport, **limits: Any) -> None:
     """Run a sender over the transport until nothing that is due is left."""
-    sender = make_sender(parts, transport, pace)
+    sender = make_sender(parts, transport, **limits)
     sender.start()
     try:
         assert sender.idle.wait(30), "the sender did not come to rest"
@@ -147,18 +158,29 @@ def send_all(parts: Parts, transport: Transport, pace: Pace | None = None) -> No
         sender.stop()
 
 
-def make_sender(parts: Parts, transport: Transport, pace: Pace | None = None) -> Sender:
-    """Return a sender that is not started."""
+def make_sender(parts: Parts, transport: Transport, **limits: Any) -> Sender:
+    """Return a sender that is not started; `limits` as of RelayConfig."""
+    return sender_of(parts, lambda _: access(transport, **limits))
+
+
+def sender_of(parts: Parts, open_relay: OpenRelay, *, worker: str = "test", **more: Any) -> Sender:
+    """Return a sender over many relays that is not started."""
     return Sender(
         parts.engine,
         parts.sessions,
-        transport,
+        open_relay,
         Composer(parts.links, parts.identity, parts.dkim),
-        worker="test",
+        worker=worker,
         now=parts.now,
         jitter=lambda: 0.5,
-        pace=pace or Pace(connections=4, look_again=timedelta(milliseconds=50)),
+        **{"pace": Pace(look_again=timedelta(milliseconds=50)), **more},
     )
+
+
+def access(transport: Transport, **limits: Any) -> Access:
+    """Return how a relay is reached that has no URL."""
+    config = RelayConfig("relay.test", 25, Security.NONE, **{"connections": 4, **limits})
+    return Access(transport, config)
 
 
 def states(parts: Parts, campaign_id: int | None = None) -> dict[str, str]:

@@ -34,9 +34,9 @@ KEYS = {
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """A PostgreSQL of this test process."""
-    with servers.postgres_server(tmp_path_factory.mktemp("pg")) as url:
+    with servers.postgres_server() as url:
         yield url
 
 

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,11 +57,13 @@ def postgres_binaries(scratch: Path) -> Path | None:
 class PostgresServer:
     """PostgreSQL in a folder of its own; it may be stopped and started again on the same port.
 
-    `durable` for benchmarks: it syncs as one in earnest does. Tests kill us, not the machine.
+    The folder is not pytest's: that shuts every other user out again whenever a run begins, and
+    root's PostgreSQL runs as another. `durable` for benchmarks: it syncs as one in earnest does.
+    Tests kill us, not the machine.
     """
 
-    def __init__(self, scratch: Path, *, durable: bool = False) -> None:
-        scratch.mkdir(exist_ok=True)
+    def __init__(self, *, durable: bool = False) -> None:
+        scratch = Path(tempfile.mkdtemp(prefix="mailer-pg-"))
         binaries = postgres_binaries(scratch)
         if binaries is None:
             raise RuntimeError("no PostgreSQL: `make dev` installs one for the tests")
@@ -100,16 +103,21 @@ class PostgresServer:
         self._server.send_signal(signal.SIGQUIT if at_once else signal.SIGINT)
         self._server.wait(20)
 
+    def remove(self) -> None:
+        """Stop for good, and leave nothing behind."""
+        self.stop()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
 
 @contextmanager
-def postgres_server(scratch: Path, *, durable: bool = False) -> Iterator[str]:
-    """Run PostgreSQL in `scratch` until the end; yields `postgresql://…/` without a database."""
-    server = PostgresServer(scratch, durable=durable)
+def postgres_server(*, durable: bool = False) -> Iterator[str]:
+    """Run PostgreSQL until the end; yields `postgresql://…/` without a database."""
+    server = PostgresServer(durable=durable)
     server.start()
     try:
         yield server.url
     finally:
-        server.stop()
+        server.remove()
 
 
 @contextmanager
@@ -134,14 +142,10 @@ def chromium() -> str | None:
 
 
 def _open_to(folder: Path, uid: int, gid: int) -> None:
-    """Let the server's user into the folder that pytest made for root alone."""
-    if os.getuid() != 0:
-        return
-    for path in (folder, *folder.rglob("*")):
-        os.chown(path, uid, gid, follow_symlinks=False)
-    for parent in folder.parents:
-        if parent.stat().st_uid == 0 and "pytest" in str(parent):
-            parent.chmod(parent.stat().st_mode | 0o011)
+    """Give the folder to the server's user."""
+    if os.getuid() == 0:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, uid, gid, follow_symlinks=False)
 
 
 def _accepts(url: str) -> bool:

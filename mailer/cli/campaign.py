@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mailer.cli import campaign_course, campaign_reconcile
+from mailer.cli.campaign_fields import canary_sentence
 from mailer.cli.console import (
     AsJson,
     answer,
@@ -128,6 +129,8 @@ def _show(campaign_id: CampaignId, as_json: AsJson = False) -> None:
     parts = open_installation()
     with parts.sessions.begin() as session:
         fields = report(session, find_campaign(session, campaign_id))
+    if not as_json:
+        fields["canary"] = canary_sentence(fields["canary"]) or None
     answer_fields(as_json, fields)
 
 

@@ -12,6 +12,7 @@ from mailer.cli.console import AsJson, Yes, answer, ask, example
 from mailer.cli.opening import open_installation
 from mailer.cli.watching import follow, say_if_nobody_works
 from mailer.cli.when import parse_duration, parse_when
+from mailer.domain.canary import CanaryOrder, order_canary
 from mailer.services.campaign_course import (
     cancel_campaign,
     pause_campaign,
@@ -30,42 +31,87 @@ app = typer.Typer()
 
 CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Follow it to the end.")]
+CanarySize = Annotated[
+    str,
+    typer.Option(
+        "--canary",
+        metavar="SAMPLE",
+        help="Send to a sample first, such as 1% or 500 readers, and to all if that goes well.",
+    ),
+]
+CanaryLimit = Annotated[
+    str,
+    typer.Option(metavar="SHARE", help="Pause if more of the sample fail or bounce."),
+]
+CanaryWait = Annotated[
+    str,
+    typer.Option(metavar="TIME", help="Let bounces come back so long, such as 10m or 2h."),
+]
+_LIMIT, _WAIT = "3%", "10m"
 
 
-@app.command(epilog=example("mailer campaign send 7 --watch", "mailer campaign send 7 --over 3h"))
+@app.command(
+    epilog=example(
+        "mailer campaign send 7 --watch",
+        "mailer campaign send 7 --over 3h",
+        "mailer campaign send 7 --canary 1%",
+        "mailer campaign send 7 --canary 500 --canary-limit 2% --canary-wait 30m",
+    )
+)
 def send(
     campaign_id: CampaignId,
     over: Annotated[
         str, typer.Option(help="Spread the mails over a time, such as 90m, 3h or 1d.")
     ] = "",
+    canary: CanarySize = "",
+    canary_limit: CanaryLimit = _LIMIT,
+    canary_wait: CanaryWait = _WAIT,
     watch: Watch = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fix the audience and hand the campaign to the workers."""
+    """Fix the audience and hand the campaign to the workers.
+
+    With --canary, a sample gets it first. When all of the sample have been tried and the wait is
+    over, the campaign goes on by itself, or is paused and says why: also where more than 10% of
+    the sample are still deferred. `mailer campaign resume` then sends to all.
+    """
     spread = parse_duration(over) if over else timedelta()
+    order = _canary(canary, canary_limit, canary_wait)
     parts = open_installation()
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
-        start_campaign(session, campaign, over=spread, now=parts.now())
+        start_campaign(session, campaign, over=spread, canary=order, now=parts.now())
         session.flush()
         fields = report(session, campaign)
     parts.doorbell.ring_prepare(fields["campaign_id"])
     _tell(parts, fields, watch=watch, as_json=as_json)
 
 
-@app.command(epilog=example("mailer campaign schedule 7 --at 2026-12-24T07:00"))
+@app.command(
+    epilog=example(
+        "mailer campaign schedule 7 --at 2026-12-24T07:00",
+        "mailer campaign schedule 7 --at 2026-12-24T07:00 --canary 1%",
+    )
+)
 def schedule(
     campaign_id: CampaignId,
     at: Annotated[str, typer.Option(help="When, in the newsletter's time zone.")],
+    canary: CanarySize = "",
+    canary_limit: CanaryLimit = _LIMIT,
+    canary_wait: CanaryWait = _WAIT,
     as_json: AsJson = False,
 ) -> None:
-    """Let the workers send a draft at a time."""
+    """Let the workers send a draft at a time.
+
+    --canary does what it does in `mailer campaign send`.
+    """
+    order = _canary(canary, canary_limit, canary_wait)
     parts = open_installation()
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
         now = parts.now()
         ahead = parse_when(at, campaign.newsletter.timezone, now=now)
-        schedule_campaign(session, campaign, ahead, now=now)
+        schedule_campaign(session, campaign, ahead, canary=order, now=now)
         session.flush()
         fields = report(session, campaign)
     _tell(parts, fields, as_json=as_json)
@@ -89,7 +135,10 @@ def pause(
 
 @app.command(epilog=example("mailer campaign resume 7 --watch"))
 def resume(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = False) -> None:
-    """Go on where a paused campaign stood."""
+    """Go on where a paused campaign stood.
+
+    One that was paused by its canary goes to all.
+    """
     parts = open_installation()
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
@@ -136,6 +185,14 @@ def retry(
         fields = {**report(session, campaign), "retried": again}
     parts.doorbell.ring_send()
     _tell(parts, fields, watch=watch and bool(again), as_json=as_json)
+
+
+def _canary(size: str, limit: str, wait: str) -> CanaryOrder | None:
+    if size:
+        return order_canary(size, limit, parse_duration(wait))
+    if (limit, wait) != (_LIMIT, _WAIT):
+        raise typer.BadParameter("--canary-limit and --canary-wait need --canary, such as 1%.")
+    return None
 
 
 def _tell(parts: Parts, fields: dict[str, Any], *, as_json: bool, watch: bool = False) -> None:

@@ -5,13 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mailer.cli.console import shown
+from mailer.domain.canary import CanaryState
+
 
 def campaign_sentence(report: Mapping[str, Any]) -> str:
     """Return the state and the counts that are not zero."""
     counts = ", ".join(f"{count} {state}" for state, count in report["counts"].items() if count)
     audience = report["audience"]
     reach = f" to {audience} readers" if isinstance(audience, int) and audience else ""
+    canary = canary_sentence(report["canary"])
     return (
         f"Campaign {report['campaign_id']} “{report['subject']}”{reach} is {report['state']}"
-        f"{f': {counts}' if counts else ''}."
+        f"{f': {counts}' if counts else ''}{f'; canary: {canary}' if canary else ''}."
     )
+
+
+def canary_sentence(canary: Mapping[str, Any] | None) -> str:
+    """Return how a campaign's sample stands; empty where none was ordered."""
+    if canary is None:
+        return ""
+    if canary["readers"] is None:
+        what = "of the readers" if canary["ordered"].endswith("%") else "readers"
+        return f"{canary['ordered']} {what} go first"
+    sample = f"{canary['readers']:,} of {canary['audience']:,} readers"
+    match CanaryState(canary["state"]):
+        case CanaryState.ORDERED | CanaryState.TRYING:
+            return f"{sample}, not all tried yet"
+        case CanaryState.WAITING:
+            return f"{sample}, waits until {shown(canary['waits_until'])}"
+        case CanaryState.HELD:
+            return f"{sample}, held"
+        case CanaryState.RELEASED:
+            return f"{sample} first, all since {shown(canary['released_at'])}"
+        case CanaryState.ENDED:
+            return f"{sample}, and nobody else"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import smtplib
-import ssl
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,11 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mailer.domain.errors import Refusal
-from mailer.domain.relays import Security, parse_relay_url
 from mailer.domain.urls import is_loopback
 from mailer.settings import KEY_NAMES, Settings, load
-
-_TIMEOUT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +36,7 @@ def examine() -> Iterator[Finding]:
     yield from _dkim(settings)
     yield from _database_and_workers(settings)
     yield _redis(settings)
-    yield _relay(settings)
+    yield from _relays(settings)
     yield _public_url(settings)
 
 
@@ -115,44 +110,10 @@ def _redis(settings: Settings) -> Finding:
     return Finding("redis", True, "answers")
 
 
-def _relay(settings: Settings) -> Finding:
-    if settings.smtp_url is None:
-        return _inbox(settings)
-    try:
-        config = parse_relay_url(settings.smtp_url)
-    except Refusal as refusal:
-        return Finding("relay", False, str(refusal))
-    host, port = config.host, config.port
-    try:
-        if config.security is Security.IMPLICIT:
-            context = ssl.create_default_context()
-            with smtplib.SMTP_SSL(host, port, timeout=_TIMEOUT_SECONDS, context=context) as relay:
-                relay.noop()
-        else:
-            with smtplib.SMTP(host, port, timeout=_TIMEOUT_SECONDS) as relay:
-                relay.noop()
-    except (OSError, ValueError, smtplib.SMTPException) as error:
-        return Finding(
-            "relay",
-            False,
-            f"{host} does not answer as a mail server ({error}): start it, or mend "
-            "MAILER_SMTP_URL.",
-        )
-    return Finding("relay", True, f"{host}:{port} answers")
+def _relays(settings: Settings) -> Iterator[Finding]:
+    from mailer.cli.checks_relays import relay_findings
 
-
-def _inbox(settings: Settings) -> Finding:
-    from mailer.transports.capture import capture_address
-
-    try:
-        host, port = capture_address(settings.inbox_dir)
-        with smtplib.SMTP(host, port, timeout=_TIMEOUT_SECONDS) as inbox:
-            inbox.noop()
-    except Refusal as refusal:
-        return Finding("relay", False, str(refusal))
-    except (OSError, smtplib.SMTPException) as error:
-        return Finding("relay", False, f"the built-in inbox does not answer ({error}): restart it.")
-    return Finding("relay", True, "none is set: mails go to the built-in inbox and reach nobody")
+    return relay_findings(settings)
 
 
 def _public_url(settings: Settings) -> Finding:

@@ -28,6 +28,8 @@ NOUNS = {
     "campaign": "One frozen content to one frozen audience.",
     "subscriber": "Readers and their subscriptions.",
     "consent": "What readers said, when, how and under which wording.",
+    "relay": "Mail servers that we hand mails to, in order of preference.",
+    "provider": "Receiving providers: who turns us away, whom to leave alone.",
     "suppression": "Addresses that must not be mailed.",
     "db": "The database: upgrade, back up, restore, check.",
 }

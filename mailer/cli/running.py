@@ -55,16 +55,25 @@ def worker(
         bool, typer.Option("--until-idle", help="Work until nothing is due, then end.")
     ] = False,
 ) -> None:
-    """Do the work that stands in the database."""
+    """Do the work that stands in the database.
+
+    What comes due later, such as a second try or the rest of a campaign behind its canary, is not
+    waited for by --until-idle: run it again.
+    """
     if queue not in ("send", "work", "all"):
         raise typer.BadParameter(f"--queue is “{queue}”: choose send, work or all.")
     parts = open_installation()
     if until_idle:
-        from mailer.cli.watching import refuse_failing_relay, say_what_is_uncertain
+        from mailer.cli.watching import (
+            refuse_failing_relay,
+            say_what_is_held,
+            say_what_is_uncertain,
+        )
         from workers.due import work_until_idle
 
         work_until_idle(parts, say)
         say_what_is_uncertain(parts)
+        say_what_is_held(parts)
         refuse_failing_relay(parts)
         return
     from mailer.cli.together import refuse_without_doorbell, run_both_workers

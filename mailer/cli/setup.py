@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import typer
 
+from mailer.cli.campaign_fields import canary_sentence
 from mailer.cli.console import AsJson, answer, answer_rows, example, print_json, say, shown
 from mailer.cli.opening import open_installation
 
@@ -70,6 +71,8 @@ def status(as_json: AsJson = False) -> None:
     if as_json:
         print_json(fields)
         return
+    for row in fields["campaigns"]:
+        row["canary"] = canary_sentence(row["canary"])
     typer.echo(f"readers: {fields['readers']}")
     typer.echo(
         "open deliveries: "
@@ -77,7 +80,10 @@ def status(as_json: AsJson = False) -> None:
     )
     parts_shown = (
         ("newsletters", ("newsletter", "name", "active_readers")),
-        ("campaigns", ("campaign_id", "newsletter", "subject", "state", "reason", "counts")),
+        (
+            "campaigns",
+            ("campaign_id", "newsletter", "subject", "state", "reason", "canary", "counts"),
+        ),
         ("digests", ("newsletter", "digest", "next_run_at", "last_outcome")),
         ("workers", ("name", "queue", "seen_at")),
         ("failing_relays", ("relay", "reason", "left_alone_until")),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from mailer.cli.campaign_fields import canary_sentence
 from mailer.cli.console import progress, say, shown
 from mailer.domain.campaigns import CampaignState
+from mailer.domain.canary import CanaryState
 from mailer.domain.errors import Refusal
 from mailer.services.alive import alive_workers
 from mailer.services.lookup import find_campaign
@@ -23,6 +25,7 @@ _ENDS = {
     CampaignState.EXPIRED.value,
     CampaignState.PAUSED.value,
 }
+_HOLDS_BACK = {CanaryState.TRYING.value, CanaryState.WAITING.value}
 _POLL_SECONDS = 0.3
 
 
@@ -61,9 +64,21 @@ def say_what_is_uncertain(parts: Parts) -> None:
         )
 
 
+def say_what_is_held(parts: Parts) -> None:
+    """Name the campaigns that wait until their canary's sample is judged."""
+    with reading(parts.sessions) as session:
+        campaigns = overview(session, now=parts.now())["campaigns"]
+    for row in campaigns:
+        if row["canary"] and row["canary"]["state"] in _HOLDS_BACK:
+            say(
+                f"Campaign {row['campaign_id']} is held by its canary: "
+                f"{canary_sentence(row['canary'])}. Run this again then."
+            )
+
+
 def follow(parts: Parts, campaign_id: int) -> dict[str, Any]:
     """Show the campaign's progress until it ends or pauses; return its report."""
-    told = ""
+    told = told_of_canary = ""
     with progress("sending") as advance:
         while True:
             with reading(parts.sessions) as session:
@@ -72,6 +87,10 @@ def follow(parts: Parts, campaign_id: int) -> dict[str, Any]:
             if failing and failing[0]["reason"] != told:
                 told = failing[0]["reason"]
                 say(_relay_sentence(failing[0]))
+            canary = canary_sentence(now["canary"])
+            if canary != told_of_canary:
+                told_of_canary = canary
+                say(f"Canary: {canary}.")
             still_open = sum(now["counts"][state] for state in ("queued", "leased", "sending"))
             total = sum(now["counts"].values())
             advance(total - still_open, total)

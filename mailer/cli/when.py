@@ -42,7 +42,5 @@ def parse_duration(text: str) -> timedelta:
         raise BadTime(f"“{text}” is no duration: write it like 90m, 3h or 1d.")
     length = timedelta(**{_UNITS[unit]: int(number)})
     if length > _LONGEST:
-        raise BadTime(
-            f"“{text}” is too long: a campaign is spread over {_LONGEST.days} days at most."
-        )
+        raise BadTime(f"“{text}” is too long: {_LONGEST.days} days are the most.")
     return length

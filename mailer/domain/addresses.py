@@ -89,6 +89,17 @@ def receiving_provider(address: EmailAddress) -> str:
     return _PROVIDERS.get(address.domain, address.domain)
 
 
+def provider_named(text: str) -> str:
+    """Return the provider that a person means, by its name or by one of its domains.
+
+    Raises BadAddress where it can be neither.
+    """
+    name = text.strip().lower().rstrip(".")
+    if name in _PROVIDERS.values():
+        return name
+    return receiving_provider(parse_address(f"somebody@{name}"))
+
+
 _PROVIDERS = {
     "gmail.com": "google",
     "googlemail.com": "google",

@@ -24,7 +24,8 @@ TRANSITIONS: dict[CampaignState, frozenset[CampaignState]] = {
     _S.DRAFT: frozenset({_S.SCHEDULED, _S.PREPARING, _S.CANCELLED}),
     _S.SCHEDULED: frozenset({_S.DRAFT, _S.PREPARING, _S.PAUSED, _S.CANCELLED, _S.EXPIRED}),
     _S.PREPARING: frozenset({_S.SENDING, _S.PAUSED, _S.CANCELLED, _S.EXPIRED}),
-    _S.SENDING: frozenset({_S.FINISHED, _S.PAUSED, _S.CANCELLED, _S.EXPIRED}),
+    # back to preparing: its canary went well, and the rest is planned
+    _S.SENDING: frozenset({_S.PREPARING, _S.FINISHED, _S.PAUSED, _S.CANCELLED, _S.EXPIRED}),
     _S.PAUSED: frozenset({_S.SCHEDULED, _S.PREPARING, _S.SENDING, _S.CANCELLED, _S.EXPIRED}),
     _S.FINISHED: frozenset({_S.SENDING}),  # `campaign retry` and `reconcile` reopen it
     _S.CANCELLED: frozenset(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -31,7 +32,11 @@ class RelayKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RelayConfig:
-    """One relay as configured. `rate` is in messages per second, None: no limit."""
+    """One relay as configured. Rates are in messages per second; None: no limit.
+
+    `connections` is what one worker opens; everything else holds for all workers together, and
+    what is per provider only for a `direct` relay.
+    """
 
     host: str
     port: int
@@ -40,14 +45,21 @@ class RelayConfig:
     password: str = field(default="", repr=False)
     connections: int = 50
     rate: float | None = None
+    max_connections: int | None = None
     kind: RelayKind = RelayKind.QUEUEING
+    provider_connections: int = 10
+    provider_rate: float | None = None
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
 
 _DEFAULT_PORTS = {"smtp": 587, "smtps": 465}
-_OPTIONS = ("tls", "connections", "rate", "kind")
+_MOST_CONNECTIONS = 1000
+_OPTIONS = (
+    "tls", "connections", "max_connections", "rate", "kind",
+    "provider_connections", "provider_rate",
+)  # fmt: skip
 
 
 def parse_relay_url(url: str) -> RelayConfig:
@@ -63,8 +75,7 @@ def parse_relay_url(url: str) -> RelayConfig:
     for name in options:
         if name not in _OPTIONS:
             raise BadRelay(
-                f"The relay's URL has an unknown option “{name}”: use tls, "
-                "connections, rate or kind."
+                f"The relay's URL has an unknown option “{name}”: use {', '.join(_OPTIONS)}."
             )
     config = RelayConfig(
         host=parts.hostname,
@@ -72,9 +83,12 @@ def parse_relay_url(url: str) -> RelayConfig:
         security=_security(parts.scheme, options.get("tls", "required")),
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
-        connections=_connections(options.get("connections") or "50"),
-        rate=_rate(options.get("rate") or ""),
+        connections=_number(options, "connections") or 50,
+        rate=_rate(options, "rate"),
+        max_connections=_number(options, "max_connections"),
         kind=_kind(options.get("kind") or "queueing"),
+        provider_connections=_number(options, "provider_connections") or 10,
+        provider_rate=_rate(options, "provider_rate"),
     )
     if config.user and config.security is Security.NONE and not is_loopback(config.host):
         raise BadRelay(
@@ -91,13 +105,17 @@ def _security(scheme: str, tls: str) -> Security:
     return Security.STARTTLS if tls == "required" else Security.NONE
 
 
-def _connections(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:5]) <= 1000:
-        raise BadRelay("The relay's option connections must be a number from 1 to 1000.")
+def _number(options: Mapping[str, str], name: str) -> int | None:
+    text = options.get(name) or ""
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:5]) <= _MOST_CONNECTIONS:
+        raise BadRelay(f"The relay's option {name} must be a number from 1 to {_MOST_CONNECTIONS}.")
     return int(text)
 
 
-def _rate(text: str) -> float | None:
+def _rate(options: Mapping[str, str], name: str) -> float | None:
+    text = options.get(name) or ""
     if not text:
         return None
     try:
@@ -105,7 +123,7 @@ def _rate(text: str) -> float | None:
     except ValueError:
         rate = 0.0
     if not 0 < rate < 1e6:
-        raise BadRelay("The relay's option rate must be a number of messages per second.")
+        raise BadRelay(f"The relay's option {name} must be a number of messages per second.")
     return rate
 
 
@@ -114,3 +132,28 @@ def _kind(text: str) -> RelayKind:
         return RelayKind(text)
     except ValueError:
         raise BadRelay("The relay's option kind must be queueing or direct.") from None
+
+
+class RelayUse(StrEnum):
+    """What an operator wants of a relay."""
+
+    ACTIVE = "active"
+    DRAINING = "draining"  # it is given nothing new
+    PAUSED = "paused"  # and what waits for it in a worker goes back, too
+
+
+def split_password(url: str) -> tuple[str, str]:
+    """Return the URL without its password, and the password as it stands there (or "")."""
+    scheme, separator, rest = url.partition("://")
+    login, at, where = rest.rpartition("@")
+    user, _, password = login.partition(":")
+    return f"{scheme}{separator}{user}{at}{where}", password
+
+
+def with_password(url: str, password: str) -> str:
+    """Put back what `split_password` took out."""
+    if not password:
+        return url
+    scheme, _, rest = url.partition("://")
+    user, _, where = rest.rpartition("@")
+    return f"{scheme}://{user}:{password}@{where}"

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mailer.domain.relays import RelayKind
+
 
 class Stage(StrEnum):
     """How far the conversation had come."""
@@ -43,6 +45,8 @@ class Verdict(StrEnum):
     """What follows from a refusal."""
 
     RETRY_READER = "retry reader"  # this delivery, later
+    BACK_OFF_PROVIDER = "back off provider"  # everything for this receiver; charged to no reader
+    SLOW_RELAY = "slow relay"  # as below, and slower after that
     BACK_OFF_RELAY = "back off relay"  # everything at this relay, later; charged to no reader
     FAIL_DELIVERY = "fail delivery"  # this delivery never
     PAUSE_CAMPAIGN = "pause campaign"  # sender or configuration: nobody will get it
@@ -54,6 +58,15 @@ _ADDRESS = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
 
 _ADDRESS_IS_DEAD = frozenset({"5.1.1", "5.1.3", "5.1.6", "5.1.10"})
 _CODES_OF_DEAD_DOMAINS = frozenset({521, 556})  # RFC 7504
+_IS_GREYLISTED = re.compile(
+    r"gr[ea]y-?\s?list", re.I
+)  # it is about one reader, however it is coded
+_IS_TOO_FAST = re.compile(
+    r"throttl|rate.?limit|sending rate|too fast|slow down|unusual(ly high)? rate"
+    r"|too (many|much) (mails?|e-?mails?|messages|connections|concurrent|requests|traffic)"
+    r"|(rate|quota|limit) (has been |was |is )?exceeded|exceed(s|ed|ing) (its|the|your|maximum) ",
+    re.I,
+)
 _SENDER_IS_REFUSED = re.compile(r"relay(ing)? (access )?denied|not permitted to relay", re.I)
 
 
@@ -65,9 +78,18 @@ def parse_reply(code: int, text: str) -> Reply:
     return Reply(code, "", text.strip())
 
 
-def classify(stage: Stage, reply: Reply) -> Verdict:
-    """Return what follows from a reply other than success."""
-    if reply.code == 421 or stage in (Stage.CONNECT, Stage.AUTH):
+def classify(stage: Stage, reply: Reply, kind: RelayKind = RelayKind.QUEUEING) -> Verdict:
+    """Return what follows from a reply other than success.
+
+    Of a `direct` relay, what comes after the recipient was named is the receiver's own reply.
+    """
+    if stage in (Stage.CONNECT, Stage.AUTH):
+        return Verdict.BACK_OFF_RELAY
+    if kind is RelayKind.DIRECT and stage is not Stage.MAIL and _turns_us_away(reply):
+        return Verdict.BACK_OFF_PROVIDER
+    if is_throttling(reply):
+        return Verdict.SLOW_RELAY
+    if reply.code == 421:
         return Verdict.BACK_OFF_RELAY
     if reply.is_temporary:
         return Verdict.RETRY_READER
@@ -79,6 +101,23 @@ def classify(stage: Stage, reply: Reply) -> Verdict:
         case Stage.DATA | Stage.DOT:
             return Verdict.FAIL_DELIVERY
     raise AssertionError(stage)
+
+
+def is_throttling(reply: Reply) -> bool:
+    """Say whether the reply says in words that we send too much or too fast."""
+    return (
+        reply.is_temporary
+        and not _IS_GREYLISTED.search(reply.text)
+        and bool(_IS_TOO_FAST.search(reply.text))
+    )
+
+
+def _turns_us_away(reply: Reply) -> bool:
+    """Say whether a receiver means us, not the reader: 4.7.x is policy (RFC 3463 §3.8)."""
+    if reply.code == 421 or is_throttling(reply):
+        return True
+    policy = reply.is_temporary and reply.enhanced.startswith("4.7.")
+    return policy and not _IS_GREYLISTED.search(reply.text)
 
 
 def _refused_recipient(reply: Reply) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from mailer.domain.deliveries import DeliveryKind, Lane
@@ -16,8 +17,7 @@ def retry_delay(attempts: int, jitter: float) -> timedelta:
     `jitter` is a random number in [0, 1): it spreads what failed together over ± 20 %, so that
     it does not come back together.
     """
-    minutes = _STEPS_MINUTES[min(max(attempts, 1), len(_STEPS_MINUTES)) - 1]
-    return timedelta(minutes=minutes) * (1 - _JITTER + 2 * _JITTER * jitter)
+    return timedelta(minutes=_step(_STEPS_MINUTES, attempts)) * (1 - _JITTER + 2 * _JITTER * jitter)
 
 
 def lifetime(kind: DeliveryKind, lane: Lane) -> timedelta:
@@ -30,9 +30,18 @@ def lifetime(kind: DeliveryKind, lane: Lane) -> timedelta:
 
 
 _RELAY_STEPS_SECONDS = (5, 15, 30, 60, 120, 300)
+_PROVIDER_STEPS_MINUTES = (10, 20, 40, 60)
 
 
 def relay_back_off(failures: int) -> timedelta:
     """Return how long a relay that failed `failures` times in a row is left alone."""
-    index = min(max(failures, 1), len(_RELAY_STEPS_SECONDS)) - 1
-    return timedelta(seconds=_RELAY_STEPS_SECONDS[index])
+    return timedelta(seconds=_step(_RELAY_STEPS_SECONDS, failures))
+
+
+def provider_back_off(failures: int) -> timedelta:
+    """Return how long a receiving provider that turned us away so often in a row is left alone."""
+    return timedelta(minutes=_step(_PROVIDER_STEPS_MINUTES, failures))
+
+
+def _step(steps: Sequence[int], failures: int) -> int:
+    return steps[min(max(failures, 1), len(steps)) - 1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from mailer.store.clock import at
@@ -37,8 +37,12 @@ def alive_workers(session: Session, *, now: datetime) -> list[Worker]:
     )
 
 
-def senders_alive(session: Session) -> int:
-    """Return how many workers that send were heard of lately, by the database's clock."""
+def place_among_senders(session: Session, name: str) -> tuple[int, int]:
+    """Return which of the workers that send this one is (0, 1, …), and how many they are.
+
+    By the database's clock; a worker that has not said yet that it is alive counts, too.
+    """
     heard = Worker.seen_at > at(None, -DEAD_AFTER)
-    statement = select(func.count()).where(heard, Worker.queue.in_(("send", "all")))
-    return session.scalar(statement) or 0
+    statement = select(Worker.name).where(heard, Worker.queue.in_(("send", "all")))
+    names = sorted({*session.scalars(statement), name})
+    return names.index(name), len(names)

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from mailer.domain.campaigns import CampaignState, may_follow
+from mailer.domain.canary import CanaryOrder
 from mailer.domain.deliveries import DeliveryKind, DeliveryState, Lane
 from mailer.domain.errors import Refusal
 from mailer.domain.retry import lifetime
@@ -23,7 +24,7 @@ from mailer.store.ledger import (
     requeue,
 )
 from mailer.store.ledger.plan import period_of
-from mailer.store.models import Campaign, Newsletter, Subscriber
+from mailer.store.models import Campaign, Canary, Newsletter, Subscriber
 
 _S = CampaignState
 _ANOTHER_DAY = timedelta(days=1)
@@ -57,34 +58,52 @@ def move(session: Session, campaign: Campaign, after: CampaignState) -> None:
 
 
 def start_campaign(
-    session: Session, campaign: Campaign, *, over: timedelta = timedelta(), now: datetime
+    session: Session,
+    campaign: Campaign,
+    *,
+    over: timedelta = timedelta(),
+    canary: CanaryOrder | None = None,
+    now: datetime,
 ) -> None:
     """Freeze the audience and let the workers begin; a second order changes nothing.
 
-    `over` spreads the mails evenly over a time, to spare the newsroom's own site.
+    `over` spreads the mails evenly over a time, to spare the newsroom's own site. With a `canary`,
+    a sample of the audience goes first; one ordered with the schedule stands.
     """
     if campaign.state in (_S.PREPARING, _S.SENDING):
         return
+    _refuse_begun(campaign)
     if campaign.expires_at is not None and campaign.expires_at <= now:
         raise CannotCampaign(
             f"Campaign {campaign.id} was not to be sent after {campaign.expires_at:%Y-%m-%d %H:%M} "
             "UTC: make a new one."
         )
     _refuse_without_address(campaign.newsletter)
+    campaign.spread_seconds = round(over.total_seconds())
+    scheduled = campaign.canary.order if campaign.canary else None
+    _let_sample_go_first(campaign, canary or scheduled, now)
     move(session, campaign, _S.PREPARING)
     campaign.upper_subscriber_id = session.scalar(select(func.max(Subscriber.id))) or 0
     campaign.cursor_subscriber_id = 0
     campaign.started_at = now
-    campaign.spread_seconds = round(over.total_seconds())
     campaign.ends_at = _end(campaign, now)
     campaign.period = period_of(now)
 
 
-def schedule_campaign(session: Session, campaign: Campaign, at: datetime, *, now: datetime) -> None:
-    """Let the campaign start by itself at the time given."""
+def schedule_campaign(
+    session: Session,
+    campaign: Campaign,
+    at: datetime,
+    *,
+    canary: CanaryOrder | None = None,
+    now: datetime,
+) -> None:
+    """Let the campaign start by itself at the time given, with a `canary` as when it is started."""
     if at <= now:
         raise CannotCampaign("That time has passed: give one that lies ahead, or send it now.")
+    _refuse_begun(campaign)
     _refuse_without_address(campaign.newsletter)
+    _let_sample_go_first(campaign, canary, at)
     move(session, campaign, _S.SCHEDULED)
     campaign.send_at = at
 
@@ -126,13 +145,32 @@ def pause_campaign(session: Session, campaign: Campaign, *, reason: str = "by ha
 
 
 def resume_campaign(session: Session, campaign: Campaign, *, now: datetime) -> None:
-    """Go on where the pause began; the time that it took is not held against the mails."""
+    """Go on where the pause began; the time that it took is not held against the mails.
+
+    One that is paused by its canary goes to everybody: whoever resumes it has seen why.
+    """
     if campaign.state != _S.PAUSED:
         raise CannotCampaign(f"Campaign {campaign.id} is {campaign.state}, not paused.")
+    campaign.paused_reason = ""
+    if campaign.canary is not None and campaign.held and campaign.canary.held_at is not None:
+        release_rest(session, campaign, now=now)
+        return
     if campaign.ends_at is not None:
         campaign.ends_at = _end(campaign, now)
     move(session, campaign, CampaignState(campaign.resume_state or _S.SENDING.value))
-    campaign.paused_reason = ""
+
+
+def release_rest(session: Session, campaign: Campaign, *, now: datetime) -> None:
+    """Let everybody get what only the canary's sample got so far.
+
+    Their rows are written only now, so that none has to be held back, or written twice; and so
+    their time, and what the mails are spread over, begins now.
+    """
+    assert campaign.canary is not None, "it has a canary"
+    campaign.canary.released_at = now
+    campaign.cursor_subscriber_id = 0
+    campaign.ends_at = _end(campaign, now)
+    move(session, campaign, _S.PREPARING)
 
 
 def cancel_campaign(session: Session, campaign: Campaign, *, now: datetime) -> int:
@@ -142,6 +180,8 @@ def cancel_campaign(session: Session, campaign: Campaign, *, now: datetime) -> i
     afterwards (`close_ended`).
     """
     left = count_open(session, campaign)
+    if campaign.canary is not None and campaign.held:
+        left += (campaign.canary.audience or 0) - (campaign.canary.readers or 0)
     move(session, campaign, _S.CANCELLED)
     campaign.finished_at = now
     session.flush()
@@ -164,14 +204,15 @@ def reconcile(session: Session, campaign: Campaign, *, presume: str, now: dateti
 def finish_done(session: Session, *, now: datetime) -> int:
     """End every campaign that has nothing left to do, or no time left; return how many.
 
-    "Done" is a query, not a counter that can go wrong.
+    "Done" is a query, not a counter that can go wrong. One that is held by its canary is not done,
+    even when its whole sample is.
     """
     ended = 0
     for campaign in session.scalars(
         select(Campaign).where(Campaign.state == _S.SENDING.value).with_for_update(skip_locked=True)
     ).all():
         late = campaign.ends_at is not None and campaign.ends_at <= now
-        if has_open(session, campaign):
+        if campaign.held or has_open(session, campaign):
             if not late:
                 continue
             close_campaign(session, campaign, DeliveryState.EXPIRED, now=now)
@@ -234,11 +275,39 @@ def _again(session: Session, campaign: Campaign, state: DeliveryState, now: date
     return number
 
 
+def _let_sample_go_first(campaign: Campaign, order: CanaryOrder | None, begin: datetime) -> None:
+    """Write down the canary that was ordered; refuses a wait that the mails do not live through."""
+    if order is None:
+        campaign.canary = None
+        return
+    ends_at = _end(campaign, begin)
+    if begin + order.wait >= ends_at:
+        raise CannotCampaign(
+            f"The canary's sample would be waited for beyond {ends_at:%Y-%m-%d %H:%M} UTC, when "
+            f"campaign {campaign.id} is of no use any more: give a shorter --canary-wait."
+        )
+    campaign.canary = Canary(
+        size=order.size,
+        share=order.share,
+        failed_limit=order.limit,
+        wait_seconds=round(order.wait.total_seconds()),
+    )
+
+
 def _end(campaign: Campaign, now: datetime) -> datetime:
     """Return until when the campaign is worth sending."""
     ends_at = now + lifetime(DeliveryKind.CAMPAIGN, Lane(campaign.lane))
     ends_at += timedelta(seconds=campaign.spread_seconds or 0)
     return min(ends_at, campaign.expires_at) if campaign.expires_at is not None else ends_at
+
+
+def _refuse_begun(campaign: Campaign) -> None:
+    """Raise where a second start would freeze a second audience, and some get it twice."""
+    if campaign.state == _S.PAUSED and campaign.started_at is not None:
+        raise CannotCampaign(
+            f"Campaign {campaign.id} is paused and has begun: go on with "
+            f"`mailer campaign resume {campaign.id}`."
+        )
 
 
 def _refuse_without_address(newsletter: Newsletter) -> None:

@@ -8,7 +8,6 @@ and the ledger is visited once per delivery.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -19,30 +18,34 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mailer.services.composing import CannotCompose, Composer, Outgoing, Prepared
 from mailer.services.ledger_desk import LedgerDesk, LedgerSilent
-from mailer.services.settling import Judge, Judgement
+from mailer.services.settling import Judge, Judgement, Trouble
 from mailer.store.ledger import Claimed, Gated, GateRequest
 from mailer.transports import ConnectFailed, Connection, Ready, Transport
 
 _log = structlog.get_logger()
 
 
+class Enough(Exception):
+    """The relay is to have fewer connections: this one ends."""
+
+
 class Deliveries(Protocol):
     """Where a conversation gets its deliveries from, and where it gives them back to."""
 
     async def next(self) -> Prepared:
-        """Wait for a delivery."""
+        """Wait for a delivery; raises Enough where there are too many conversations."""
 
     def next_at_once(self) -> Prepared | None:
         """Return a delivery if one waits and the sender goes on."""
 
-    def done(self) -> None:
-        """Everything that was taken is settled or given back."""
+    def done(self, prepared: Prepared) -> None:
+        """What `next` gave, and all that came at once after it, is settled or given back."""
 
     def give_back(self, claimed: Claimed) -> None:
         """Let another worker have it; not a byte of it was sent."""
 
-    def relay_failed(self) -> None:
-        """The relay cannot be used for now."""
+    def failed(self, trouble: Trouble) -> None:
+        """The relay, or a receiving provider, cannot be used for now."""
 
     @property
     def stopping(self) -> bool:
@@ -74,7 +77,7 @@ class Conversation:
         self._cannot: list[Judgement] = []  # of what could not be composed; told with the next
 
     async def live(self) -> None:
-        """Deliver until cancelled; say goodbye to the relay then."""
+        """Deliver until cancelled, or until there is enough; say goodbye to the relay then."""
         try:
             while True:
                 prepared = await self._deliveries.next()
@@ -89,11 +92,12 @@ class Conversation:
                     _log.error("conversation broken", reason=repr(error)[:300], exc_info=not known)
                     await self._hang_up()
                 finally:
-                    self._deliveries.done()
-        except asyncio.CancelledError:
+                    self._deliveries.done(prepared)
+        except Enough:
+            pass
+        finally:
             if self._connection is not None and self._connection.alive:
                 await self._connection.close()
-            raise
 
     async def _deliver(self, prepared: Prepared) -> None:
         """Deliver this one, and whatever else waits when it is done."""
@@ -192,13 +196,10 @@ class Conversation:
 
     def _note(self, held: tuple[bool, ...], judgements: tuple[Judgement, ...]) -> None:
         for holds, judgement in zip(held, judgements, strict=True):
-            if holds and not judgement.relay_trouble:
-                continue
             if not holds:
                 _log.warning("lease lost before it was settled", delivery=judgement.settlement.id)
-            if judgement.relay_trouble:
-                _log.warning("relay failed", reason=judgement.relay_trouble)
-                self._deliveries.relay_failed()
+            if judgement.trouble is not None:
+                self._deliveries.failed(judgement.trouble)
 
     async def _hang_up(self) -> None:
         connection, self._connection = self._connection, None

@@ -12,6 +12,7 @@ from mailer.domain.campaigns import CampaignState
 from mailer.domain.consent import SubscriptionState
 from mailer.domain.deliveries import Lane
 from mailer.services.alive import alive_workers
+from mailer.services.canary import describe
 from mailer.store.ledger import counts, uncertain
 from mailer.store.models import (
     Campaign,
@@ -112,6 +113,7 @@ def _campaigns(session: Session) -> list[dict[str, Any]]:
             "subject": campaign.subject,
             "state": campaign.state,
             "reason": campaign.paused_reason,
+            "canary": describe(campaign),
             "counts": counts(session, campaign),
         }
         for campaign in campaigns

@@ -1,7 +1,10 @@
 """Preparing a campaign: compile its variant, then plan its deliveries, chunk by chunk.
 
-Every step can be killed: the variant is kept once, a chunk and the cursor are one transaction, and
-the last step is a compare-and-set. Two workers at once do each other's work no harm.
+One with a canary is prepared twice: for its sample, and for the rest when that is released.
+
+Every step can be killed: the variant is kept once, the sample is chosen once, a chunk and the
+cursor are one transaction, and the last step is a compare-and-set. Two workers at once do each
+other's work no harm.
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ from mailer.domain.campaigns import CampaignState
 from mailer.domain.errors import Refusal
 from mailer.services.campaign_course import move, pause_campaign
 from mailer.services.renderer import Renderer
-from mailer.store.engine import Sessions
-from mailer.store.ledger import plan_chunk
+from mailer.store.engine import Sessions, reading
+from mailer.store.ledger import choose_sample, plan_chunk
 from mailer.store.models import Campaign
 
 
@@ -67,6 +70,7 @@ def prepare_campaign(
         reason = str(error) if isinstance(error, Refusal) else f"it cannot be compiled: {error!r}"
         _pause(sessions, campaign_id, reason)
         raise CannotPrepare(f"Campaign {campaign_id} is paused: {reason}") from error
+    _choose_sample(sessions, campaign_id, now)
     added = 0
     while True:
         with sessions.begin() as session:
@@ -75,6 +79,28 @@ def prepare_campaign(
             return added
         added += planned
         pause()
+
+
+def _choose_sample(sessions: Sessions, campaign_id: int, now: Callable[[], datetime]) -> None:
+    """Fix who goes first, where a canary is ordered: once, so that no chunk sees another sample.
+
+    Where that is the whole audience, nobody is left to be held back.
+    """
+    with reading(sessions) as session:  # of a large audience it takes long, and must stop nobody
+        campaign = session.get_one(Campaign, campaign_id)
+        if campaign.canary is None or campaign.canary.bound is not None:
+            return
+        sample = choose_sample(session, campaign)
+    with sessions.begin() as session:
+        campaign = session.get_one(Campaign, campaign_id, with_for_update=True)
+        canary = campaign.canary
+        if canary is None or canary.bound is not None:
+            return
+        canary.bound, canary.readers, canary.audience = (
+            sample.bound, sample.readers, sample.audience,
+        )  # fmt: skip
+        if sample.readers == sample.audience:
+            canary.released_at = now()
 
 
 def _plan_next(session: Session, campaign_id: int, chunk: int, now: datetime) -> int | None:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.deliveries import DeliveryState
+from mailer.services.canary import describe
 from mailer.store.audience import audience_size
 from mailer.store.ledger import counts
 from mailer.store.ledger.requeue import of_campaign
@@ -19,12 +20,6 @@ from mailer.store.models import Campaign, Subscriber, delivery
 def report(session: Session, campaign: Campaign) -> dict[str, Any]:
     """Return the campaign and its counts, as `campaign show --json` prints them."""
     found = counts(session, campaign)
-    planned = campaign.state not in (CampaignState.DRAFT, CampaignState.SCHEDULED)
-    audience = (
-        sum(found.values())
-        if planned
-        else audience_size(session, campaign.purpose_id, campaign.newsletter_id)
-    )
     return {
         "campaign_id": campaign.id,
         "public_id": campaign.public_id,
@@ -33,13 +28,23 @@ def report(session: Session, campaign: Campaign) -> dict[str, Any]:
         "subject": campaign.subject,
         "state": campaign.state,
         "paused_reason": campaign.paused_reason,
-        "audience": audience,
+        "audience": _audience(session, campaign, found),
         "counts": found,
+        "canary": describe(campaign),
         "created_at": campaign.created_at,
         "send_at": campaign.send_at,
         "started_at": campaign.started_at,
         "finished_at": campaign.finished_at,
     }
+
+
+def _audience(session: Session, campaign: Campaign, found: dict[str, int]) -> int:
+    """Return how many readers the campaign is for: planned, or counted before the planning."""
+    if campaign.state in (CampaignState.DRAFT, CampaignState.SCHEDULED):
+        return audience_size(session, campaign.purpose_id, campaign.newsletter_id)
+    if campaign.canary is not None and campaign.held:
+        return campaign.canary.audience or 0
+    return sum(found.values())
 
 
 def deliveries(

@@ -11,14 +11,16 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.deliveries import DeliveryKind, DeliveryState
+from mailer.domain.relays import RelayKind
 from mailer.domain.replies import Reply, Stage, Verdict, classify, masked
-from mailer.domain.retry import retry_delay
+from mailer.domain.retry import provider_back_off, retry_delay
 from mailer.domain.suppression import SuppressionReason
 from mailer.services.campaign_course import pause_campaign
 from mailer.services.ledger_desk import Effect
+from mailer.services.rate import Speed
 from mailer.store.ledger import Claimed, Settlement
 from mailer.store.models import Campaign, Subscriber
-from mailer.store.relays import back_off, default_relay, recovered
+from mailer.store.relays import ITSELF, back_off, recovered
 from mailer.store.suppressions import suppress
 from mailer.transports import Accepted, HandedOver, Lost, Refused, Unknown
 
@@ -53,41 +55,80 @@ class _Contents:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """What an outcome comes to: the delivery's settlement, and what else follows from it.
+class Trouble:
+    """Why a relay (`ITSELF`), or a receiving provider behind it, is to be left alone."""
 
-    `relay_trouble` says why the relay is to be left alone, or is empty.
-    """
+    provider: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What an outcome comes to: the delivery's settlement, and what else follows from it."""
 
     settlement: Settlement
     effects: tuple[Effect, ...] = ()
-    relay_trouble: str = ""
+    trouble: Trouble | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """The relay that is judged: its row, how attempts call it, and whose replies it gives."""
+
+    id: int
+    name: str
+    kind: RelayKind = RelayKind.QUEUEING
 
 
 class Judge:
-    """Judges outcomes; charges to relay, campaign or address what is theirs."""
+    """Judges outcomes; charges to relay, provider, campaign or address what is theirs."""
 
     def __init__(
-        self, relay: str, *, now: Callable[[], datetime], jitter: Callable[[], float]
+        self, relay: Party, *, now: Callable[[], datetime], jitter: Callable[[], float]
     ) -> None:
         self._relay = relay
         self._now = now
         self._jitter = jitter
         self._contents = _Contents()
-        self._relay_failing = True  # a success at the beginning clears what stands from before
+        self.speed = Speed()
+        """How fast this relay takes mails just now."""
+        self.workers = 1
+        """How many workers send: together they are so many times as fast."""
+        self.failing = {ITSELF}
+        """Who is known to have failed. (A success at the beginning clears what stands before.)"""
 
     def cannot_be_composed(self, claimed: Claimed, reason: str) -> Judgement:
         """No relay was asked, and none ever can be."""
         return Judgement(self._settlement(claimed, _S.FAILED, "compose", reason))
 
-    def relay_failed(self, claimed: Claimed, stage: Stage, reason: str) -> Judgement:
+    def relay_failed(
+        self, claimed: Claimed, stage: Stage, reason: str, *, speed: float | None = None
+    ) -> Judgement:
         """The relay cannot be used: leave it alone for a while, and charge no reader."""
-        self._relay_failing = True
-        return Judgement(
-            self._uncounted(claimed, stage, reason),
-            (lambda session: back_off(session, default_relay(session), reason, now=self._now()),),
-            relay_trouble=masked(reason),
-        )
+        settlement = self._uncounted(claimed, stage, reason, _SOON)
+        return self._failed(settlement, ITSELF, reason, speed)
+
+    def _provider_failed(self, claimed: Claimed, stage: Stage, reason: str) -> Judgement:
+        """The receiver turns us away: leave it alone for a while, and charge no reader.
+
+        This one comes after the others then, should it be about this reader after all.
+        """
+        wait = provider_back_off(1) * (1 + self._jitter())
+        settlement = self._uncounted(claimed, stage, reason, wait)
+        speed = self.speed.of(claimed.provider) * self.workers
+        return self._failed(settlement, claimed.provider, reason, speed)
+
+    def _failed(
+        self, settlement: Settlement, provider: str, reason: str, speed: float | None
+    ) -> Judgement:
+        self.failing.add(provider)
+
+        def leave_alone(session: Session) -> None:
+            back_off(
+                session, self._relay.id, reason, now=self._now(), provider=provider, speed=speed
+            )
+
+        return Judgement(settlement, (leave_alone,), Trouble(provider, masked(reason)))
 
     def outcome(self, claimed: Claimed, outcome: HandedOver) -> Judgement:
         """Judge what the relay said to the envelope, or to the content."""
@@ -96,12 +137,13 @@ class Judge:
                 said = masked(str(reply))
                 sent = self._settlement(claimed, _S.SENT, Stage.DOT, said, queue_id=relay_queue_id)
                 self._contents.took(claimed.campaign_id)
-                return Judgement(sent, self._relay_works())
+                self.speed.took(claimed.provider)
+                return Judgement(sent, self._works(claimed))
             case Refused(stage, reply):
                 return self._refused(claimed, stage, reply)
             case Lost(Stage.MAIL, reason):
                 # The relay went before it heard of this reader.
-                return Judgement(self._uncounted(claimed, Stage.MAIL, reason))
+                return Judgement(self._uncounted(claimed, Stage.MAIL, reason, _SOON))
             case Lost(stage, reason):
                 return Judgement(self._again(claimed, stage, reason))
             case Unknown(reason) if claimed.kind == DeliveryKind.CONFIRMATION:
@@ -112,14 +154,20 @@ class Judge:
 
     def _refused(self, claimed: Claimed, stage: Stage, reply: Reply) -> Judgement:
         said = masked(str(reply))
-        match classify(stage, reply):
+        match classify(stage, reply, self._relay.kind):
             case Verdict.RETRY_READER:
-                return Judgement(self._again(claimed, stage, said))
+                return Judgement(self._again(claimed, stage, said), self._works(claimed))
+            case Verdict.BACK_OFF_PROVIDER:
+                return self._provider_failed(claimed, stage, said)
+            case Verdict.SLOW_RELAY:
+                speed = self.speed.of() * self.workers
+                return self.relay_failed(claimed, stage, said, speed=speed)
             case Verdict.BACK_OFF_RELAY:
                 return self.relay_failed(claimed, stage, said)
             case Verdict.FAIL_DELIVERY:
                 failed = self._settlement(claimed, _S.FAILED, stage, said)
-                return Judgement(failed, self._content_refused(claimed, stage, said))
+                effects = self._content_refused(claimed, stage, said)
+                return Judgement(failed, (*self._works(claimed), *effects))
             case Verdict.PAUSE_CAMPAIGN:
                 return Judgement(
                     self._again(claimed, stage, said),
@@ -128,7 +176,10 @@ class Judge:
             case Verdict.SUPPRESS_ADDRESS:
                 return Judgement(
                     self._settlement(claimed, _S.FAILED, stage, said),
-                    (lambda session: _suppress_address(session, claimed, said, self._now()),),
+                    (
+                        *self._works(claimed),
+                        lambda session: _suppress_address(session, claimed, said, self._now()),
+                    ),
                 )
 
     def _content_refused(self, claimed: Claimed, stage: Stage, said: str) -> tuple[Effect, ...]:
@@ -138,19 +189,25 @@ class Judge:
         reason = f"more than {_MOST_REFUSED} of the last {_WINDOW} mails were refused: {said}"
         return (lambda session: _pause_campaign(session, claimed, reason),)
 
-    def _relay_works(self) -> tuple[Effect, ...]:
-        if not self._relay_failing:
+    def _works(self, claimed: Claimed) -> tuple[Effect, ...]:
+        """The relay, and the receiver behind it, have an ear for us: forget that they failed."""
+        well = self.failing & {ITSELF, claimed.provider} if self.failing else ()
+        if not well:
             return ()
-        self._relay_failing = False
-        return (lambda session: recovered(session, default_relay(session)),)
+        self.failing -= well
+        return tuple(
+            lambda session, each=each: recovered(session, self._relay.id, each) for each in well
+        )
 
     def _again(self, claimed: Claimed, stage: Stage, reason: str) -> Settlement:
         wait = retry_delay(claimed.attempts + 1, self._jitter())
         return self._settlement(claimed, _S.QUEUED, stage, masked(reason), retry_in=wait)
 
-    def _uncounted(self, claimed: Claimed, stage: Stage, reason: str) -> Settlement:
+    def _uncounted(
+        self, claimed: Claimed, stage: Stage, reason: str, wait: timedelta
+    ) -> Settlement:
         return self._settlement(
-            claimed, _S.QUEUED, stage, masked(reason), retry_in=_SOON, counts=False
+            claimed, _S.QUEUED, stage, masked(reason), retry_in=wait, counts=False
         )
 
     def _settlement(
@@ -166,7 +223,7 @@ class Judge:
     ) -> Settlement:
         return Settlement(
             claimed.id, claimed.period, claimed.fence, state,
-            self._relay, stage, reply, retry_in.total_seconds(), queue_id, int(counts),
+            self._relay.name, stage, reply, retry_in.total_seconds(), queue_id, int(counts),
         )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """What time has made due. Harmless when it runs twice, or in two places at once.
 
-`tick`   every few seconds: campaigns that start or end; quick, and never waits for a network
+`tick`   every few seconds: campaigns that start, go on or end; quick, and never waits for a network
 `run_due_digests`   reads feeds, which may take long
 `sweep`  every minute: what is left behind by the dead, and what has run out of time
 
@@ -18,6 +18,7 @@ import structlog
 from mailer.domain.errors import Refusal
 from mailer.services.articles import Fetch, fetch_feeds
 from mailer.services.campaign_course import close_ended, finish_done, start_scheduled
+from mailer.services.canary import judge_canaries
 from mailer.services.digests import (
     Occasion,
     Ran,
@@ -49,8 +50,9 @@ class Due:
 
 
 def tick(sessions: Sessions, *, now: Callable[[], datetime]) -> Due:
-    """Start what is scheduled, end what is done, and say what waits."""
+    """Start what is scheduled, judge samples, end what is done, and say what waits."""
     _step("start scheduled campaigns", lambda: start_scheduled(sessions, now=now()))
+    _step("judge canaries", lambda: judge_canaries(sessions, now=now()))
     _step("end campaigns", lambda: _in_transaction(sessions, finish_done, now))
     with reading(sessions) as session:
         return Due(tuple(waiting_campaigns(session)), has_due_digests(session, now=now()))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, exists, func, literal, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from mailer.domain.consent import SubscriptionState
 from mailer.domain.suppression import SCOPE_ALL
-from mailer.store.models import Newsletter, Subscriber, Subscription, Suppression
+from mailer.store.models import Campaign, Newsletter, Subscriber, Subscription, Suppression
 
 
 def is_suppressed(
@@ -59,6 +59,19 @@ def has_request(
         Subscription.subscriber_id == subscriber_id,
         Subscription.newsletter_id == newsletter_id,
         Subscription.state == SubscriptionState.PENDING,
+    )
+
+
+def of_audience(campaign: Campaign, *, after: int, upto: int) -> ColumnElement[bool]:
+    """Condition: this subscription makes a reader with an id in (`after`, `upto`] get the mail."""
+    return and_(
+        Subscription.purpose_id == campaign.purpose_id,
+        Subscription.state == SubscriptionState.ACTIVE,
+        Subscription.subscriber_id > after,
+        Subscription.subscriber_id <= upto,
+        ~is_suppressed(
+            Subscription.__table__.c.subscriber_id, Subscription.__table__.c.newsletter_id
+        ),
     )
 
 

@@ -23,17 +23,23 @@ Script = Refused | Lost | Unknown
 
 @dataclass
 class MemoryTransport:
-    """Takes every message, except where the script says otherwise (once per entry)."""
+    """Takes every message, except where it is told otherwise.
+
+    By recipient once for every entry of the `script`, and by domain for as long as it stands there.
+    """
 
     script: Mapping[str, list[Script]] = field(default_factory=dict)
+    turned_away: dict[str, Refused] = field(default_factory=dict)
     refuses_connections: ConnectFailed | None = None
     accepted: list[tuple[Envelope, bytes]] = field(default_factory=list)
     name: str = "memory"
+    connections: int = 0
 
     async def connect(self) -> MemoryConnection:
         """Open a connection."""
         if self.refuses_connections is not None:
             raise self.refuses_connections
+        self.connections += 1
         return MemoryConnection(self)
 
 
@@ -48,6 +54,10 @@ class MemoryConnection:
     async def offer(self, envelope: Envelope) -> Offered:
         """Be ready, or do as the script says where that comes before the content."""
         self._offered = envelope
+        refusal = self._transport.turned_away.get(envelope.recipient.rpartition("@")[2])
+        if refusal is not None:
+            self.alive = refusal.reply.code != 421
+            return refusal
         waiting = self._transport.script.get(envelope.recipient, [])
         if waiting and not self._comes_after_content(waiting[0]):
             outcome = waiting.pop(0)

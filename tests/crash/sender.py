@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 
 from sqlalchemy import func, select, update
@@ -21,7 +21,7 @@ from mailer.domain.deliveries import OPEN
 from mailer.domain.relays import parse_relay_url
 from mailer.services.composing import Composer
 from mailer.services.ledger_desk import LedgerDesk
-from mailer.services.sending import Pace, Sender
+from mailer.services.sending import Access, Pace, Sender
 from mailer.store.ledger import recover_abandoned
 from mailer.store.models import RelayState, delivery
 from mailer.transports.smtp import SmtpTransport
@@ -57,7 +57,7 @@ def live(parts: Parts, order: Order) -> None:
 
 def _sender(parts: Parts, order: Order) -> Sender:
     assert parts.settings.smtp_url
-    config = parse_relay_url(parts.settings.smtp_url)
+    config = replace(parse_relay_url(parts.settings.smtp_url), connections=order.connections)
     desk = MISTAKES[order.wrong] if order.wrong else LedgerDesk
     transport = SmtpTransport(config, hello="crash.test")
     if order.dies_at:
@@ -66,13 +66,12 @@ def _sender(parts: Parts, order: Order) -> Sender:
     return Sender(
         parts.engine,
         parts.sessions,
-        transport,
+        lambda _: Access(transport, config),
         Composer(parts.links, parts.identity, parts.dkim),
         worker="crash",
         now=parts.now,
         jitter=lambda: 0.0,
         pace=Pace(
-            connections=order.connections,
             lease=timedelta(seconds=order.lease),
             gate_to_body=timedelta(seconds=order.lease / 2),
             look_again=timedelta(milliseconds=50),

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy.orm import Session
 
 from mailer.domain.relays import RelayConfig
+from mailer.services.allotting import Allotment
 from mailer.services.ledger_desk import Effect, LedgerDesk, Told
 from mailer.store.ledger import Gated, GateRequest, Settlement
 from mailer.transports import Accepted, Connection, Envelope, HandedOver, Offered, Ready, smtp
@@ -63,8 +64,9 @@ def mortal_desk(death: Death, desk: type[LedgerDesk]) -> type[LedgerDesk]:
 
         async def run(self, work: Callable[[Session], T]) -> T:
             result = await super().run(work)
-            if result:  # a batch; giving leases back returns nothing
-                death.at(CLAIM)
+            match result:  # the sender's other errands bring no allotment
+                case Allotment(batch=[_, *_]), _:
+                    death.at(CLAIM)
             return result
 
     return MortalDesk

@@ -21,9 +21,8 @@ from sink import accepted_by, noted, running_sink
 from sqlalchemy import text
 
 from mailer.domain.relays import RelayConfig, Security
-from mailer.services.composing import Composer
 from mailer.services.ledger_desk import LedgerDesk, Told
-from mailer.services.sending import Pace, Sender
+from mailer.services.sending import Access, Pace
 from mailer.store.ledger import Gated
 from mailer.transports.smtp import SmtpTransport
 from mailer.wiring import Parts
@@ -95,13 +94,13 @@ def test_an_answer_of_the_gate_that_is_heard_too_late_opens_nothing(
     b.sending_campaign(sqlite_parts, 2)
     file = tmp_path / "accepted"
     with running_sink(file) as port:
-        sender = Sender(
-            sqlite_parts.engine, sqlite_parts.sessions,
-            SmtpTransport(RelayConfig("127.0.0.1", port, Security.NONE), hello="test"),
-            Composer(sqlite_parts.links, sqlite_parts.identity),
-            worker="test", now=sqlite_parts.now, jitter=lambda: 0.5, desk=HearsLate,
-            pace=Pace(connections=1, gate_to_body=timedelta(seconds=0.2)),
-        )  # fmt: skip
+        config = RelayConfig("127.0.0.1", port, Security.NONE, connections=1)
+        sender = b.sender_of(
+            sqlite_parts,
+            lambda _: Access(SmtpTransport(config, hello="test"), config),
+            desk=HearsLate,
+            pace=Pace(gate_to_body=timedelta(seconds=0.2)),
+        )
         sender.start()
         try:
             assert sender.idle.wait(30)

@@ -22,12 +22,12 @@ RESTARTS = 3
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[PostgresServer]:
+def server() -> Iterator[PostgresServer]:
     """A PostgreSQL of this test's own, which may be stopped."""
-    server = PostgresServer(tmp_path / "pg")
+    server = PostgresServer()
     server.start()
     yield server
-    server.stop()
+    server.remove()
 
 
 @pytest.fixture

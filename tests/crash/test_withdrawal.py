@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 
 import building as b
@@ -26,10 +25,9 @@ from sqlalchemy import select
 
 from mailer.domain.consent import Method
 from mailer.domain.relays import RelayConfig, Security
-from mailer.services.composing import Composer
 from mailer.services.ledger_desk import LedgerDesk
 from mailer.services.preferences import leave
-from mailer.services.sending import Pace, Sender
+from mailer.services.sending import Access
 from mailer.store.consents import Evidence
 from mailer.store.models import Subscriber, delivery
 from mailer.transports.smtp import SmtpTransport
@@ -116,13 +114,10 @@ def _play(
     thread.start()
     try:
         with _sink_beside(file, leavers) as port:
-            sender = Sender(
-                parts.engine, parts.sessions,
-                SmtpTransport(RelayConfig("127.0.0.1", port, Security.NONE), hello="test"),
-                Composer(parts.links, parts.identity),
-                worker="test", now=parts.now, jitter=lambda: 0.5, desk=desk,
-                pace=Pace(connections=CONNECTIONS, look_again=timedelta(milliseconds=50)),
-            )  # fmt: skip
+            config = RelayConfig("127.0.0.1", port, Security.NONE, connections=CONNECTIONS)
+            sender = b.sender_of(
+                parts, lambda _: Access(SmtpTransport(config, hello="test"), config), desk=desk
+            )
             sender.start()
             try:
                 ended = {"sent", "withdrawn"}

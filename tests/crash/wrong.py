@@ -8,7 +8,7 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from mailer.domain.deliveries import DeliveryState
-from mailer.services.composing import Prepared
+from mailer.services.allotting import Allotment
 from mailer.services.ledger_desk import Effect, LedgerDesk, Told
 from mailer.store.ledger import Gated, GateRequest, Settlement
 from mailer.store.models import delivery
@@ -39,11 +39,15 @@ class RecordsAtFetch(LedgerDesk):
 
     async def run(self, work: Callable[[Session], T]) -> T:
         def checkpoint(session: Session) -> T:
-            batch = work(session)
-            ids = [each.claimed.id for each in batch or () if isinstance(each, Prepared)]
+            result = work(session)
+            match result:
+                case Allotment(batch=batch), _:
+                    ids = [claimed.id for claimed in batch]
+                case _:
+                    return result
             values = {"state": DeliveryState.SENT.value, "settled_at": delivery.c.created_at}
             session.execute(delivery.update().where(delivery.c.id.in_(ids)).values(values))
-            return batch
+            return result
 
         return await super().run(checkpoint)
 

@@ -35,7 +35,12 @@ from mailer.store.ledger import (
     expire_overdue,
     hand_back,
     has_open,
+    has_untried,
+    let_go,
+    put_off,
     recover_abandoned,
+    sample_outcome,
+    sources,
 )
 from mailer.store.models import Campaign
 from mailer.wiring import Parts
@@ -109,6 +114,21 @@ WORK: dict[str, Callable[[Session, Campaign], object]] = {
     "claim": lambda session, _: claim(
         session.connection(), worker="w", limit=200, lease=timedelta(minutes=1)
     ),
+    "claim around providers": lambda session, _: claim(
+        session.connection(),
+        worker="w",
+        limit=200,
+        lease=timedelta(minutes=1),
+        blocked=["busy.test"],
+    ),
+    "put off": lambda session, _: [
+        put_off(session.connection(), source, {"busy.test": 60.0}, limit=100)
+        for source in sources(session.connection())
+    ],
+    "let go": lambda session, campaign: [
+        let_go(session.connection(), campaign_id, "busy.test", limit=100)
+        for campaign_id in (None, campaign.id)
+    ],
     "exchange": lambda session, campaign: exchange(
         session.connection(),
         [Settlement(1, campaign.period, 0, DeliveryState.FAILED, "r", "rcpt", "no")],
@@ -122,6 +142,8 @@ WORK: dict[str, Callable[[Session, Campaign], object]] = {
     "recover": lambda session, _: recover_abandoned(session, grace=timedelta(minutes=15)),
     "expire": lambda session, _: expire_overdue(session),
     "has open": has_open,
+    "has untried": has_untried,
+    "sample's outcome": sample_outcome,
     "counts": counts,
     "close campaign": lambda session, campaign: close_campaign(
         session, campaign, DeliveryState.CANCELLED, now=b.NOW

@@ -16,7 +16,6 @@ from mailer.services.alive import say_alive
 from mailer.services.campaign_course import finish_done, reconcile, retry_failed
 from mailer.services.preferences import leave
 from mailer.services.reports import deliveries
-from mailer.services.sending import Pace
 from mailer.store.consents import Evidence
 from mailer.store.ledger import (
     Gated,
@@ -221,7 +220,7 @@ def test_a_content_that_is_refused_too_often_pauses_its_campaign(parts: Parts) -
     campaign_id = b.sending_campaign(parts, 30)
     spam = Refused(Stage.DOT, Reply(550, "5.7.1", "looks like spam"))
     script = {f"reader{number}@readers.test": [spam] for number in range(30)}
-    b.send_all(parts, MemoryTransport(script=script), Pace(connections=1))
+    b.send_all(parts, MemoryTransport(script=script), connections=1)
     states = list(b.states(parts).values())
     assert states.count("failed") == 11
     assert states.count("queued") == 19
@@ -234,7 +233,7 @@ def test_a_content_that_is_refused_too_often_pauses_its_campaign(parts: Parts) -
 def test_confirmations_overtake_a_campaign_that_is_being_sent(parts: Parts) -> None:
     b.sending_campaign(parts, 400)
     transport = MemoryTransport()
-    sender = b.make_sender(parts, transport, Pace(connections=1, rate=200.0))
+    sender = b.make_sender(parts, transport, connections=1, rate=200.0)
     sender.start()
     try:
         until(lambda: len(transport.accepted) > 20, "the first mails")
@@ -328,7 +327,7 @@ def test_stopping_in_the_middle_leaves_nothing_uncertain_and_another_sender_fini
 ) -> None:
     b.sending_campaign(parts, 200)
     transport = MemoryTransport()
-    sender = b.make_sender(parts, transport, Pace(connections=2))
+    sender = b.make_sender(parts, transport, connections=2)
     sender.start()
     deadline = time.monotonic() + 20
     while len(transport.accepted) < 5 and time.monotonic() < deadline:
@@ -346,11 +345,11 @@ def test_stopping_in_the_middle_leaves_nothing_uncertain_and_another_sender_fini
 def test_a_relays_rate_is_kept_and_shared_by_the_workers_that_live(parts: Parts) -> None:
     b.sending_campaign(parts, 40)
     with parts.sessions.begin() as session:
-        for name in ("send@one", "send@two"):
+        for name in ("test", "another"):
             say_alive(session, name, "send", now=parts.now())
     transport = MemoryTransport()
     began = time.monotonic()
-    b.send_all(parts, transport, Pace(connections=8, rate=40.0))
+    b.send_all(parts, transport, connections=8, rate=40.0)
     assert len(transport.accepted) == 40
     assert time.monotonic() - began > 40 / 20 * 0.8  # this worker's share: 20 a second
 

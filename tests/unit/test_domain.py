@@ -10,7 +10,7 @@ from mailer.domain.addresses import BadAddress, address_hash, parse_address, wir
 from mailer.domain.alignment import alignment
 from mailer.domain.consent import ConsentState, Method, SubscriptionState, next_state
 from mailer.domain.deliveries import TRANSITIONS, DeliveryState
-from mailer.domain.relays import BadRelay, Security, parse_relay_url
+from mailer.domain.relays import BadRelay, RelayKind, Security, parse_relay_url
 from mailer.domain.replies import Stage, Verdict, classify, masked, parse_reply
 from mailer.domain.retry import retry_delay
 from mailer.domain.schedule import BadSchedule, next_run
@@ -98,7 +98,15 @@ REPLIES = [
     (Stage.AUTH, 535, "5.7.8 bad password", Verdict.BACK_OFF_RELAY),
     (Stage.MAIL, 451, "4.3.0 later", Verdict.RETRY_READER),
     (Stage.MAIL, 550, "5.7.1 sender refused", Verdict.PAUSE_CAMPAIGN),
-    (Stage.RCPT, 421, "4.7.0 too fast", Verdict.BACK_OFF_RELAY),
+    (Stage.RCPT, 421, "4.3.2 shutting down", Verdict.BACK_OFF_RELAY),
+    (Stage.RCPT, 421, "4.7.0 too fast", Verdict.SLOW_RELAY),
+    (
+        Stage.MAIL,
+        454,
+        "4.7.0 Throttling failure: Maximum sending rate exceeded",
+        Verdict.SLOW_RELAY,
+    ),
+    (Stage.RCPT, 450, "4.7.1 not from your host", Verdict.RETRY_READER),
     (Stage.RCPT, 450, "4.2.1 busy", Verdict.RETRY_READER),
     (Stage.RCPT, 552, "too many recipients", Verdict.RETRY_READER),
     (Stage.RCPT, 550, "5.1.1 no such user", Verdict.SUPPRESS_ADDRESS),
@@ -115,6 +123,26 @@ def test_a_reply_has_the_consequence_of_the_table(
     stage: Stage, code: int, text: str, verdict: Verdict
 ) -> None:
     assert classify(stage, parse_reply(code, text)) is verdict
+
+
+RECEIVERS_REPLIES = [
+    (Stage.CONNECT, 421, "4.3.2 busy", Verdict.BACK_OFF_RELAY),
+    (Stage.MAIL, 421, "4.3.2 busy", Verdict.BACK_OFF_RELAY),
+    (Stage.RCPT, 421, "4.7.28 unusual rate of mail from your network", Verdict.BACK_OFF_PROVIDER),
+    (Stage.DOT, 451, "4.7.650 your IP has been rate limited", Verdict.BACK_OFF_PROVIDER),
+    (Stage.RCPT, 450, "4.7.1 not from your host", Verdict.BACK_OFF_PROVIDER),
+    (Stage.RCPT, 451, "4.7.1 Greylisting in action, please come back later", Verdict.RETRY_READER),
+    (Stage.RCPT, 452, "4.5.3 too many recipients", Verdict.RETRY_READER),
+    (Stage.RCPT, 452, "4.2.2 mailbox full", Verdict.RETRY_READER),
+    (Stage.RCPT, 550, "5.1.1 no such user", Verdict.SUPPRESS_ADDRESS),
+]
+
+
+@pytest.mark.parametrize(("stage", "code", "text", "verdict"), RECEIVERS_REPLIES)
+def test_what_a_direct_relay_passes_on_is_held_against_the_receiving_provider(
+    stage: Stage, code: int, text: str, verdict: Verdict
+) -> None:
+    assert classify(stage, parse_reply(code, text), RelayKind.DIRECT) is verdict
 
 
 def test_only_a_refused_recipient_is_ever_held_against_the_address() -> None:

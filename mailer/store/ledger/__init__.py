@@ -1,7 +1,9 @@
 """The ledger: all SQL that touches deliveries.
 
 plan     one row per reader of a campaign's audience; running it twice adds nothing
+sample   who of the audience goes first, where a canary is ordered, and what became of them
 claim    lease due rows to one worker, fence + 1
+hold     what waits for its receiving provider is put off
 gate     leased → sending, if consent still stands and nobody has taken the lease
 settle   sending → sent, queued, failed, uncertain, by fence
 close    what a withdrawal, a suppression, a cancellation ends at once
@@ -12,7 +14,7 @@ evidence what settles an uncertain delivery: a relay's log, a worker that tells 
 `docs/crash-table.md` says for every step what a crash there leaves and who repairs it.
 """
 
-from mailer.store.ledger.claim import Claimed, claim, hand_back
+from mailer.store.ledger.claim import OF_NO_CAMPAIGN, Claimed, Source, claim, hand_back, sources
 from mailer.store.ledger.close import (
     close_campaign,
     close_confirmations,
@@ -28,19 +30,25 @@ from mailer.store.ledger.evidence import (
     surely_sent,
 )
 from mailer.store.ledger.exchange import Gated, GateRequest, Settlement, exchange
+from mailer.store.ledger.hold import let_go, put_off
 from mailer.store.ledger.plan import Planned, plan_chunk, queue_mail
 from mailer.store.ledger.recover import expire_overdue, recover_abandoned
 from mailer.store.ledger.report import count_open, counts, has_open, uncertain
 from mailer.store.ledger.requeue import presume_sent, requeue
+from mailer.store.ledger.sample import Sample, choose_sample, has_untried, sample_outcome
 
 __all__ = [
     "BY_LOG",
+    "OF_NO_CAMPAIGN",
     "Claimed",
     "GateRequest",
     "Gated",
     "Planned",
     "Proof",
+    "Sample",
     "Settlement",
+    "Source",
+    "choose_sample",
     "claim",
     "close_campaign",
     "close_confirmations",
@@ -54,12 +62,17 @@ __all__ = [
     "find_doubt",
     "hand_back",
     "has_open",
+    "has_untried",
+    "let_go",
     "plan_chunk",
     "presume_sent",
+    "put_off",
     "queue_mail",
     "recover_abandoned",
     "requeue",
+    "sample_outcome",
     "settle_by_evidence",
+    "sources",
     "surely_sent",
     "uncertain",
 ]

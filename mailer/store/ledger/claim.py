@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from functools import cache
 from operator import itemgetter
@@ -15,6 +15,7 @@ from sqlalchemy import (
     Integer,
     Row,
     Select,
+    Text,
     Update,
     and_,
     bindparam,
@@ -27,13 +28,14 @@ from sqlalchemy import (
 )
 
 from mailer.domain.campaigns import CampaignState
-from mailer.domain.deliveries import DeliveryState
+from mailer.domain.deliveries import DeliveryState, Lane
 from mailer.store.clock import DatabaseTime
 from mailer.store.models import Campaign, Subscriber, Variant, delivery
 from mailer.store.rowset import Rowset
 
 _S = DeliveryState
 _SUBSCRIBER = 6  # the place of the reader's id among what a lease returns, and in `Claimed`
+_BLOCKED = Rowset("blocked", {"provider": Text()})
 _IDS = Rowset("ids", {"id": BigInteger()})
 _LEASES = Rowset("leases", {"id": BigInteger(), "period": Integer(), "fence": Integer()})
 
@@ -51,32 +53,66 @@ class Claimed(NamedTuple):
     variant_id: int | None
     serial: int
     attempts: int
+    provider: str
     email: str
     name: str
 
 
-def claim(connection: Connection, *, worker: str, limit: int, lease: timedelta) -> list[Claimed]:
+class Source(NamedTuple):
+    """Where due deliveries come from: one campaign, or what belongs to none.
+
+    Of the latter, `newsletter_id` None means: of all newsletters.
+    """
+
+    campaign_id: int | None
+    variant_id: int | None
+    newsletter_id: int | None
+    lane: int
+
+
+OF_NO_CAMPAIGN = Source(None, None, None, Lane.TRANSACTIONAL)
+"""Confirmations and tests, of all newsletters."""
+
+
+def sources(connection: Connection) -> list[Source]:
+    """Return where deliveries may be due, in the order in which they go."""
+    campaigns = [Source(*row) for row in connection.execute(_campaigns())]
+    return [OF_NO_CAMPAIGN, *campaigns]
+
+
+def claim(
+    connection: Connection,
+    *,
+    worker: str,
+    limit: int,
+    lease: timedelta,
+    among: Sequence[Source] | None = None,
+    blocked: Collection[str] = (),
+) -> list[Claimed]:
     """Lease up to `limit` due deliveries to `worker`, all of the first source that has any.
 
-    Sources are what belongs to no campaign (confirmations, tests), then the campaigns that are
-    being sent, the first lane first; so no row of a paused campaign is ever walked over. Takes
-    rows that are queued and due, and rows whose lease another worker let run out: they were never
-    past the gate, so that doing them again is safe. Raising the fence makes whatever that other
-    worker still does worthless.
+    `among`: all sources unless said; so no row of a paused campaign is ever walked over. What is
+    for the `blocked` providers is left where it is. Takes rows that are queued and due, and rows
+    whose lease another worker let run out: they were never past the gate, so that doing them again
+    is safe. Raising the fence makes whatever that other worker still does worthless.
     """
-    sources: list[tuple[int | None, int | None]] = [(None, None)]
-    sources += [(row.id, row.variant_id) for row in connection.execute(_campaigns())]
-    for campaign_id, variant_id in sources:
-        rows = connection.execute(
-            _lease(connection.dialect.name, campaign_id is None),
-            {
-                "campaign": campaign_id,
-                "variant": variant_id,
-                "worker": worker,
-                "limit": limit,
-                "lease": lease.total_seconds(),
-            },
-        ).all()
+    for source in sources(connection) if among is None else among:
+        statement = _lease(
+            connection.dialect.name,
+            source.campaign_id is None,
+            source.newsletter_id is not None,
+            bool(blocked),
+        )
+        parameters = {
+            "campaign": source.campaign_id,
+            "newsletter": source.newsletter_id,
+            "variant": source.variant_id,
+            "worker": worker,
+            "limit": limit,
+            "lease": lease.total_seconds(),
+            **_BLOCKED.parameters([(provider,) for provider in blocked]),
+        }
+        rows = connection.execute(statement, parameters).all()
         if rows:
             return _with_readers(connection, sorted(rows, key=itemgetter(0)))
     return []
@@ -92,11 +128,16 @@ def hand_back(connection: Connection, claimed: Sequence[Claimed]) -> None:
 
 
 @cache
-def _campaigns() -> Select[int, int]:
+def _campaigns() -> Select[int, int, int, int]:
     """Return the campaigns that are being sent and have time left, with their variants."""
     variant = select(func.min(Variant.id)).where(Variant.campaign_id == Campaign.id)
     return (
-        select(Campaign.id, variant.scalar_subquery().label("variant_id"))
+        select(
+            Campaign.id,
+            variant.scalar_subquery().label("variant_id"),
+            Campaign.newsletter_id,
+            Campaign.lane,
+        )
         .where(
             Campaign.state == CampaignState.SENDING.value,
             or_(Campaign.ends_at.is_(None), Campaign.ends_at > DatabaseTime()),
@@ -106,17 +147,20 @@ def _campaigns() -> Select[int, int]:
 
 
 @cache
-def _lease(dialect: str, of_no_campaign: bool) -> Update:
+def _lease(dialect: str, of_no_campaign: bool, of_newsletter: bool, blocks: bool) -> Update:
     now = DatabaseTime()
-    of_source = (
-        and_(delivery.c.campaign_id.is_(None), delivery.c.expires_at > now)
-        if of_no_campaign
-        else delivery.c.campaign_id == bindparam("campaign", type_=BigInteger)
-    )
+    if of_no_campaign:
+        of_source = [delivery.c.campaign_id.is_(None), delivery.c.expires_at > now]
+        if of_newsletter:
+            of_source.append(delivery.c.newsletter_id == bindparam("newsletter", type_=BigInteger))
+    else:
+        of_source = [delivery.c.campaign_id == bindparam("campaign", type_=BigInteger)]
+    if blocks:
+        of_source.append(delivery.c.provider.not_in(select(_BLOCKED.table(dialect).c.provider)))
     picked = (
         select(delivery.c.period, delivery.c.id)
         .where(
-            of_source,
+            *of_source,
             delivery.c.settled_at.is_(None),
             delivery.c.next_at <= now,
             or_(
@@ -142,6 +186,7 @@ def _lease(dialect: str, of_no_campaign: bool) -> Update:
             state=_S.LEASED.value,
             fence=delivery.c.fence + 1,
             leased_by=bindparam("worker"),
+            held_from=None,
             lease_until=DatabaseTime(bindparam("lease", type_=Float)),
             variant_id=delivery.c.variant_id
             if of_no_campaign
@@ -150,7 +195,7 @@ def _lease(dialect: str, of_no_campaign: bool) -> Update:
         .returning(
             delivery.c.id, delivery.c.period, delivery.c.fence, delivery.c.kind,
             delivery.c.newsletter_id, delivery.c.campaign_id, delivery.c.subscriber_id,
-            delivery.c.variant_id, delivery.c.serial, delivery.c.attempts,
+            delivery.c.variant_id, delivery.c.serial, delivery.c.attempts, delivery.c.provider,
             delivery.c.recipient,
         )
     )  # fmt: skip

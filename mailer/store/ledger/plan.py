@@ -20,8 +20,9 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.consent import SubscriptionState
 from mailer.domain.deliveries import DeliveryKind, DeliveryState, Lane
-from mailer.store.audience import is_suppressed
+from mailer.store.audience import of_audience
 from mailer.store.clock import Instant, Later
+from mailer.store.ledger.sample import in_sample
 from mailer.store.models import Campaign, Subscriber, Subscription, delivery
 from mailer.store.once import insert_into
 
@@ -40,7 +41,8 @@ def plan_chunk(
     """Write rows for the next `limit` readers of the frozen audience and advance the cursor.
 
     The rows and the cursor are one transaction, and the key is unique per campaign and reader, so
-    that a chunk that is run twice adds nothing.
+    that a chunk that is run twice adds nothing. While the campaign is held by its canary, only the
+    sample gets rows.
     """
     after, upper = campaign.cursor_subscriber_id, campaign.upper_subscriber_id
     bound = _last_of_chunk(session, campaign.purpose_id, after, upper, limit)
@@ -59,16 +61,10 @@ def plan_chunk(
             Subscriber.provider,
         )
         .join(Subscription, Subscription.subscriber_id == Subscriber.id)
-        .where(
-            Subscription.purpose_id == campaign.purpose_id,
-            Subscription.state == SubscriptionState.ACTIVE,
-            Subscription.subscriber_id > after,
-            Subscription.subscriber_id <= bound,
-            ~is_suppressed(
-                Subscription.__table__.c.subscriber_id, Subscription.__table__.c.newsletter_id
-            ),
-        )
+        .where(of_audience(campaign, after=after, upto=bound))
     )
+    if campaign.held:
+        readers = readers.where(in_sample(campaign))
     statement = (
         insert_into(session, delivery)
         .from_select(
@@ -91,8 +87,11 @@ def plan_chunk(
 
 
 def _due_at(session: Session, campaign: Campaign, now: datetime) -> ColumnElement[datetime]:
-    """Return when each reader's mail is due: at once, or spread evenly by the readers' ids."""
-    if not campaign.spread_seconds:
+    """Return when each reader's mail is due: at once, or spread evenly by the readers' ids.
+
+    A canary's sample goes at once; the rest is spread from its release on.
+    """
+    if campaign.held or not campaign.spread_seconds:
         return literal(now, Instant())
     first = session.scalar(
         select(func.min(Subscription.subscriber_id)).where(
@@ -102,7 +101,9 @@ def _due_at(session: Session, campaign: Campaign, now: datetime) -> ColumnElemen
     )
     span = max(campaign.upper_subscriber_id - (first or 0), 1)
     share = cast(Subscriber.id - (first or 0), Float) / float(span)
-    return Later(campaign.started_at or now, share * float(campaign.spread_seconds))
+    released_at = campaign.canary.released_at if campaign.canary else None
+    begin = released_at or campaign.started_at or now
+    return Later(begin, share * float(campaign.spread_seconds))
 
 
 def _last_of_chunk(session: Session, purpose_id: int, after: int, upper: int, limit: int) -> int:

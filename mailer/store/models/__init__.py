@@ -1,7 +1,15 @@
-"""All tables, one file per subject: installation, readers, content, sending."""
+"""All tables, one file per subject: installation, readers, content, sending, relays."""
 
 from mailer.store.models.base import Base
-from mailer.store.models.content import Article, Campaign, Digest, DigestArticle, Feed, Variant
+from mailer.store.models.content import (
+    Article,
+    Campaign,
+    Canary,
+    Digest,
+    DigestArticle,
+    Feed,
+    Variant,
+)
 from mailer.store.models.installation import Installation, Publisher, Worker
 from mailer.store.models.readers import (
     ConsentEvent,
@@ -13,12 +21,14 @@ from mailer.store.models.readers import (
     Subscription,
     Suppression,
 )
-from mailer.store.models.sending import Feedback, Relay, RelayState, attempt, delivery
+from mailer.store.models.relays import ProviderHold, Relay, RelayDay, RelayState
+from mailer.store.models.sending import Feedback, attempt, delivery
 
 __all__ = [
     "Article",
     "Base",
     "Campaign",
+    "Canary",
     "ConsentEvent",
     "ConsentEvidence",
     "Digest",
@@ -28,9 +38,11 @@ __all__ = [
     "Installation",
     "Newsletter",
     "Notice",
+    "ProviderHold",
     "Publisher",
     "Purpose",
     "Relay",
+    "RelayDay",
     "RelayState",
     "Subscriber",
     "Subscription",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from mailer.domain.canary import CanaryOrder
 from mailer.store.models.base import Base, BigId, id_column, newsletter_key
 from mailer.store.models.readers import Newsletter, Purpose
 
@@ -128,6 +129,42 @@ class Campaign(Base):
 
     newsletter: Mapped[Newsletter] = relationship()
     purpose: Mapped[Purpose] = relationship()
+    canary: Mapped[Canary | None] = relationship(cascade="all, delete-orphan")
+
+    @property
+    def held(self) -> bool:
+        """Whether only the canary's sample may get it so far."""
+        return self.canary is not None and self.canary.released_at is None
+
+
+class Canary(Base):
+    """A campaign's sample: what was ordered, who is in it, and how far it has come.
+
+    Written only by who holds the lock on the campaign's row.
+    """
+
+    __tablename__ = "canary"
+
+    campaign_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("campaign.id", ondelete="CASCADE"), primary_key=True
+    )
+    size: Mapped[int | None]  # readers; or
+    share: Mapped[int | None]  # of the audience, in millionths
+    failed_limit: Mapped[int]  # in millionths of the sample
+    wait_seconds: Mapped[int]
+    bound: Mapped[int | None] = mapped_column(BigInteger)
+    """Whose rank is not beyond it is in the sample; fixed before the first chunk is planned."""
+    readers: Mapped[int | None]  # in the sample
+    audience: Mapped[int | None]
+    tried_at: Mapped[datetime | None]  # since when all of the sample have been tried
+    held_at: Mapped[datetime | None]  # since when a person must say whether it goes on
+    released_at: Mapped[datetime | None]  # since when everybody may get it
+
+    @property
+    def order(self) -> CanaryOrder:
+        """What was ordered."""
+        wait = timedelta(seconds=self.wait_seconds)
+        return CanaryOrder(self.size, self.share, self.failed_limit, wait)
 
 
 class Variant(Base):

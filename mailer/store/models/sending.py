@@ -13,7 +13,6 @@ from datetime import datetime
 from sqlalchemy import (
     BigInteger,
     Column,
-    ForeignKey,
     Index,
     Integer,
     SmallInteger,
@@ -49,6 +48,7 @@ delivery = Table(
     Column("next_at", Instant, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
+    Column("held_from", Instant),  # of what waits for its receiving provider: when it was due
     Column("settled_at", Instant),  # NULL while something is still to be done by itself
     Column("fence", Integer, nullable=False, server_default="0"),
     Column("attempts", SmallInteger, nullable=False, server_default="0"),
@@ -105,34 +105,3 @@ class Feedback(Base):
     status: Mapped[str]
     detail: Mapped[str]
     received_at: Mapped[datetime]
-
-
-class Relay(Base):
-    """An SMTP server that we submit to. The one from the settings is named `default`."""
-
-    __tablename__ = "relay"
-
-    id: Mapped[id_column]
-    name: Mapped[str] = mapped_column(unique=True)
-    url: Mapped[str]  # of `default`, which stands in the settings: host and port, no password
-    kind: Mapped[str]
-    newsletter_id: Mapped[int | None] = mapped_column(
-        BigId, ForeignKey("newsletter.id", ondelete="CASCADE")
-    )
-    lane: Mapped[int | None]
-    paused: Mapped[bool]
-
-
-class RelayState(Base):
-    """What a relay has taught us, per receiving provider (`*`: the relay itself)."""
-
-    __tablename__ = "relay_state"
-
-    relay_id: Mapped[int] = mapped_column(
-        BigId, ForeignKey("relay.id", ondelete="CASCADE"), primary_key=True
-    )
-    provider: Mapped[str] = mapped_column(primary_key=True)
-    back_off_until: Mapped[datetime | None]
-    failures: Mapped[int]
-    rate: Mapped[float | None]  # messages/s, learned
-    reason: Mapped[str]

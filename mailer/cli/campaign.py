@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mailer.cli import campaign_course
+from mailer.cli import campaign_course, campaign_reconcile
 from mailer.cli.campaign_fields import canary_sentence
 from mailer.cli.console import (
     AsJson,
@@ -34,6 +34,7 @@ from mailer.services.reports import deliveries, report
 
 app = typer.Typer()
 app.add_typer(campaign_course.app)
+app.add_typer(campaign_reconcile.app)
 
 CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
 NewsletterName = Annotated[str, typer.Argument(metavar="NEWSLETTER", help="Short name or id.")]

@@ -16,7 +16,6 @@ from mailer.domain.canary import CanaryOrder, order_canary
 from mailer.services.campaign_course import (
     cancel_campaign,
     pause_campaign,
-    reconcile,
     resume_campaign,
     retry_failed,
     schedule_campaign,
@@ -186,28 +185,6 @@ def retry(
         fields = {**report(session, campaign), "retried": again}
     parts.doorbell.ring_send()
     _tell(parts, fields, watch=watch and bool(again), as_json=as_json)
-
-
-@app.command("reconcile", epilog=example("mailer campaign reconcile 7 --presume sent"))
-def reconcile_uncertain(
-    campaign_id: CampaignId,
-    presume: Annotated[str, typer.Option(help="sent, or resend (may arrive twice).")],
-    yes: Yes = False,
-    as_json: AsJson = False,
-) -> None:
-    """Settle deliveries of which nobody can tell whether the relay took them."""
-    if presume not in ("sent", "resend"):
-        raise typer.BadParameter(f"--presume is “{presume}”: choose sent or resend.")
-    if presume == "resend":
-        ask("Readers who have the mail already get it a second time.", yes=yes)
-    parts = open_installation()
-    with parts.sessions.begin() as session:
-        campaign = find_campaign(session, campaign_id)
-        settled = reconcile(session, campaign, presume=presume, now=parts.now())
-        session.flush()
-        fields = {**report(session, campaign), "reconciled": settled}
-    parts.doorbell.ring_send()
-    answer(as_json, fields, f"Settled {settled}. {campaign_sentence(fields)}")
 
 
 def _canary(size: str, limit: str, wait: str) -> CanaryOrder | None:

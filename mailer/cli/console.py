@@ -154,7 +154,7 @@ def progress(words: str) -> Iterator[Any]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(words, total=None)
 
-        def advance(done: int, total: int) -> None:
+        def advance(done: int, total: int | None) -> None:
             bar.update(task, completed=done, total=total)
 
         yield advance

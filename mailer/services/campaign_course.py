@@ -237,20 +237,41 @@ def close_ended(session: Session, *, now: datetime) -> int:
     return 0
 
 
-def _again(session: Session, campaign: Campaign, state: DeliveryState, now: datetime) -> int:
-    """Give deliveries another day; consent is asked again at the gate, and the fence rises."""
-    session.refresh(campaign, ["state"], with_for_update=True)
+def lock_for_more(session: Session, campaign: Campaign) -> None:
+    """Hold the campaign as it is; refuse where nothing of it may be sent any more."""
+    session.refresh(campaign, ["state", "ends_at"], with_for_update=True)
+    refuse_ended(campaign)
+
+
+def refuse_ended(campaign: Campaign) -> None:
+    """Refuse to send more of a campaign that has ended before its time, or has not begun."""
     if campaign.state not in (_S.SENDING, _S.PAUSED, _S.FINISHED):
         raise CannotCampaign(
             f"Campaign {campaign.id} is {campaign.state}, so that nothing of it is sent any more: "
             "make a new one."
         )
-    number = requeue(session, campaign, state, now=now)
-    if number and campaign.state == _S.FINISHED:
+
+
+def reopen(session: Session, campaign: Campaign) -> None:
+    """Let a campaign that is held go on, for what is in the queue again."""
+    if campaign.state == _S.FINISHED:
         move(session, campaign, _S.SENDING)
         campaign.finished_at = None
-    if number and campaign.ends_at is not None:
+
+
+def give_another_day(campaign: Campaign, *, now: datetime) -> None:
+    """Leave time for what is in the queue again."""
+    if campaign.ends_at is not None:
         campaign.ends_at = max(campaign.ends_at, now + _ANOTHER_DAY)
+
+
+def _again(session: Session, campaign: Campaign, state: DeliveryState, now: datetime) -> int:
+    """Give deliveries another day; consent is asked again at the gate, and the fence rises."""
+    lock_for_more(session, campaign)
+    number = requeue(session, campaign, state, now=now)
+    if number:
+        reopen(session, campaign)
+        give_another_day(campaign, now=now)
     return number
 
 

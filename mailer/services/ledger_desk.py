@@ -21,6 +21,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from mailer.domain.deliveries import DeliveryState
+from mailer.services.late_news import take_back
 from mailer.store.engine import Sessions
 from mailer.store.ledger import Gated, GateRequest, Settlement, exchange
 
@@ -180,6 +181,7 @@ class LedgerDesk:
             self._owed = effects if isinstance(error, away) else []
             _post([(visit.answer, LedgerSilent(str(error))) for visit in visits])
             return
+        held = self._with_late_news(settlements, held)
         told = iter(held[len(self._untold) :])
         self._untold, self._owed = [], []
         _post(
@@ -194,6 +196,23 @@ class LedgerDesk:
                 for visit in visits
             ]
         )
+
+    def _with_late_news(
+        self, settlements: Sequence[Settlement], held: Sequence[bool]
+    ) -> list[bool]:
+        """Take back what was given up as uncertain and was surely not accepted."""
+        return [
+            holds or (told.state is DeliveryState.QUEUED and self._taken_back(told))
+            for told, holds in zip(settlements, held, strict=True)
+        ]
+
+    def _taken_back(self, told: Settlement) -> bool:
+        try:
+            with self._sessions.begin() as session:
+                return take_back(session, told)
+        except Exception as error:  # it stays uncertain
+            _log.warning("late news lost", delivery=told.id, reason=repr(error)[:300])
+            return False
 
     def _exchange(
         self,

@@ -60,7 +60,8 @@ def uncertain_deliveries(session: Session) -> list[dict[str, Any]]:
             "campaign_id": campaign_id,
             "deliveries": number,
             "advice": f"mailer campaign deliveries {campaign_id} --state uncertain; then "
-            f"mailer campaign reconcile {campaign_id} --presume sent|resend",
+            f"mailer campaign reconcile {campaign_id} --log FILE (the relay's), or "
+            f"--presume sent|resend",
         }
         for campaign_id, number in uncertain(session)
     ]

@@ -198,7 +198,8 @@ def _deliveries(
             "at": row.at,
             "kind": "attempt",
             "newsletter": row.newsletter,
-            "what": f"{row.kind} tried over {row.relay}: {row.outcome} ({row.reply})",
+            "what": f"{row.kind}{f' tried over {row.relay}' if row.relay else ''}: "
+            f"{row.outcome} ({row.reply})",
             "message_id": message_id_of(row.delivery_id),
         }
         for row in tries

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from mailer.domain.campaigns import CampaignState
-from mailer.domain.deliveries import DeliveryState
+from mailer.domain.deliveries import DeliveryKind, DeliveryState
 from mailer.domain.relays import RelayKind
 from mailer.domain.replies import Reply, Stage, Verdict, classify, masked
 from mailer.domain.retry import provider_back_off, retry_delay
@@ -146,6 +146,9 @@ class Judge:
                 return Judgement(self._uncounted(claimed, Stage.MAIL, reason, _SOON))
             case Lost(stage, reason):
                 return Judgement(self._again(claimed, stage, reason))
+            case Unknown(reason) if claimed.kind == DeliveryKind.CONFIRMATION:
+                # One too many is better than none, and its Message-ID is the same.
+                return Judgement(self._again(claimed, Stage.DOT, reason))
             case Unknown(reason):
                 return Judgement(self._settlement(claimed, _S.UNCERTAIN, Stage.DOT, masked(reason)))
 

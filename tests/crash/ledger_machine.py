@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from crash.ledger_world import GRACE, LEASE, LONG_AGO, READERS, C, Hand, LedgerWorld, S
 from hypothesis import strategies as st
@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from mailer.domain.consent import ConsentState, Method
 from mailer.domain.deliveries import DeliveryState
+from mailer.domain.evidence import Finding, Said
 from mailer.domain.suppression import SuppressionReason
 from mailer.services.campaign_course import (
     cancel_campaign,
@@ -22,8 +23,9 @@ from mailer.services.campaign_course import (
     retry_failed,
 )
 from mailer.services.preferences import leave
+from mailer.services.reconciling import settle_findings
 from mailer.store.consents import Evidence, record
-from mailer.store.ledger import claim, exchange, hand_back, recover_abandoned
+from mailer.store.ledger import claim, doubts, exchange, hand_back, recover_abandoned
 from mailer.store.models import Purpose, Subscriber, delivery
 from mailer.store.suppressions import suppress
 
@@ -126,16 +128,48 @@ class LedgerMachine(LedgerWorld):
     @precondition(lambda self: self.in_hand)
     @rule(number=ANY, taken_over=st.booleans())
     def a_lease_runs_out(self, number: int, taken_over: bool) -> None:
-        delivery_id = _one(self.in_hand, number).claimed.id
+        self._end_lease(_one(self.in_hand, number).claimed.id)
+        if taken_over:
+            self.the_rows_keep_their_promises()
+            self.claim(READERS)
+
+    @precondition(lambda self: any(not hand.told for hand in self.in_hand))
+    @rule(number=ANY, meanwhile=st.sampled_from(["give up", "finish", "resend", "send anew"]))
+    def a_worker_is_frozen_past_the_gate(self, number: int, meanwhile: str) -> None:
+        """It wakes up when its delivery has been given up, and tells what it knows."""
+        hand = _one([each for each in self.in_hand if not each.told], number)
+        if not hand.past_gate:
+            self._gate(hand)
+        self.the_rows_keep_their_promises()
+        self._end_lease(hand.claimed.id)
+        for step in self._meanwhile(meanwhile):
+            step()
+            self.the_rows_keep_their_promises()
+        for _ in range(2 if hand.past_gate else 0):
+            self._next_step(hand, "accepts")
+            self.the_rows_keep_their_promises()
+
+    def _meanwhile(self, what: str) -> list[Callable[[], None]]:
+        steps: list[Callable[[], None]] = [self.recover]
+        if what != "give up":
+            steps.append(self.tick_and_sweep)
+        if what in ("resend", "send anew"):
+            steps.append(lambda: self.order("resend"))
+        if what == "send anew":
+            steps += [
+                self.retries_become_due,
+                lambda: self.claim(READERS),
+                lambda: self.work(0, "takes it and goes", 3),
+            ]
+        return steps
+
+    def _end_lease(self, delivery_id: int) -> None:
         leased = delivery.c.lease_until.is_not(None) & (delivery.c.id == delivery_id)
         with self.transaction() as session:
             past = self.parts.now() - LONG_AGO
             session.execute(update(delivery).where(leased).values(lease_until=past))
         for each in self.in_hand:
             each.too_late |= each.claimed.id == delivery_id
-        if taken_over:
-            self.the_rows_keep_their_promises()
-            self.claim(READERS)
 
     @rule()
     def recover(self) -> None:
@@ -204,6 +238,26 @@ class LedgerMachine(LedgerWorld):
                     cancel_campaign(session, campaign, now=now)
         if order == "resend" and reopens:
             self.resent.update(row.id for row in self.before.values() if row.state is S.UNCERTAIN)
+
+    @rule(whole=st.booleans())
+    def the_relays_log_is_asked(self, whole: bool) -> None:
+        """It shows what the relay took; a whole one proves what it did not."""
+        resend = whole and self.campaign_state() in (C.SENDING, C.PAUSED, C.FINISHED)
+        with self.campaign() as (session, campaign):
+            findings = [
+                (doubt, Finding(self._logged(doubt.id, whole), "Q", None, "not in the log"))
+                for doubt in doubts(session, campaign)
+            ]
+            settle_findings(
+                session, campaign, findings, resend_missing=resend, now=self.parts.now()
+            )
+        left = {row.state for row in self.rows().values()}
+        assert not resend or S.UNCERTAIN not in left
+
+    def _logged(self, delivery_id: int, whole: bool) -> Said | None:
+        if self.relay[delivery_id]:
+            return Said.ACCEPTED
+        return Said.NOT_ACCEPTED if whole else None
 
     @rule()
     def tick_and_sweep(self) -> None:

@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.deliveries import OPEN, DeliveryState, may_follow
+from mailer.services.late_news import take_back
 from mailer.store.ledger import Claimed, Gated, GateRequest, Settlement, uncertain
 from mailer.store.models import Campaign, delivery
 from mailer.wiring import Parts, open_parts
@@ -176,14 +177,22 @@ class LedgerWorld(RuleBasedStateMachine):
         return row.fence == hand.claimed.fence and row.state in _SETTLES_FROM[hand.knows]
 
     def settled(self, hand: Hand, held: bool, holds: bool) -> None:
-        """The ledger has answered."""
+        """The ledger has answered; what it does not take may be late news, as for the desk."""
         assert held == holds
         hand.told = True
-        row = self.rows()[hand.claimed.id]
+        row, before = self.rows()[hand.claimed.id], self.before[hand.claimed.id]
         if held:
             assert row.state is hand.knows
-        else:
-            assert row == self.before[hand.claimed.id]
+            return
+        assert row == before
+        if hand.knows is not S.QUEUED:
+            return
+        is_news = before.state is S.UNCERTAIN and before.fence == hand.claimed.fence
+        with self.transaction() as session:
+            assert take_back(session, hand.settlement) == is_news
+        if is_news:
+            row = self.rows()[hand.claimed.id]
+            assert (row.state, row.fence) == (S.QUEUED, before.fence + 1)
 
     @invariant()
     def the_rows_keep_their_promises(self) -> None:

@@ -67,11 +67,15 @@ def test_a_worker_frozen_over_its_lease_sends_nothing_twice_and_still_tells_what
                 lambda: not account(parts, campaign_id, file).uncertain & set(accepted_by(file)),
                 "the frozen one to tell which answers it found",
             )
+            until(lambda: not open_deliveries(parts), "what it had surely not sent to go again")
     result = account(parts, campaign_id, file)
     figures(result.figures(freezes=1, learnt=len(doubtful - result.uncertain)))
     result.check(exposed=CONNECTIONS)
     assert doubtful - result.uncertain, "at least one answer had come while it was frozen"
-    assert [each for each in noted(file, "began") if each["at"] > continued] == []
+    began = noted(file, "began")
+    before = {each["to"] for each in began if each["at"] <= continued}
+    after = {each["to"] for each in began if each["at"] > continued}
+    assert after <= doubtful - before, "what it sends anew was never begun"
 
 
 class HearsLate(LedgerDesk):

@@ -1,20 +1,30 @@
 """The ledger's desk, when the database is away for a while."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
 
 import building as b
 import pytest
 from processes import until
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import OperationalError
 
 from mailer.domain.deliveries import DeliveryState
 from mailer.domain.replies import Reply, Stage
 from mailer.services import ledger_desk
-from mailer.store.ledger import GateRequest, Settlement, exchange
-from mailer.store.models import Suppression
-from mailer.transports import Refused
-from mailer.transports.memory import MemoryTransport
+from mailer.services.campaign_course import (
+    cancel_campaign,
+    close_ended,
+    finish_done,
+    pause_campaign,
+    reconcile,
+)
+from mailer.store.ledger import GateRequest, Settlement, exchange, recover_abandoned
+from mailer.store.models import Campaign, Suppression, attempt, delivery
+from mailer.transports import HandedOver, Lost, Offered, Refused
+from mailer.transports.memory import MemoryConnection, MemoryTransport
 from mailer.wiring import Parts
 
 
@@ -92,3 +102,96 @@ def test_a_dead_address_is_suppressed_though_the_database_was_away_when_it_was_t
     assert failures == 2
     with parts.sessions() as session:
         assert session.scalars(select(Suppression.reason)).all() == ["hard-bounce"]
+
+
+class _Frozen(MemoryTransport):
+    """A relay whose worker is frozen once, between gate and content, past lease and grace."""
+
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        super().__init__()
+        self.meanwhile: list[Callable[[], None]] = [meanwhile]
+        """What the others do in that time."""
+
+    async def connect(self) -> MemoryConnection:
+        """Open a connection."""
+        return _FrozenConnection(self, self.meanwhile)
+
+
+class _FrozenConnection(MemoryConnection):
+    def __init__(self, transport: _Frozen, meanwhile: list[Callable[[], None]]) -> None:
+        super().__init__(transport)
+        self._meanwhile = meanwhile
+
+    async def hand_over(self, content: bytes, **more: Any) -> tuple[HandedOver, Offered | None]:
+        """Find that the deadline has passed; or, the second time, hand over."""
+        if not self._meanwhile:
+            return await super().hand_over(content, **more)
+        await asyncio.to_thread(self._meanwhile.pop())
+        self.alive = False
+        return Lost(Stage.DATA, "the deadline passed before the final dot"), None
+
+
+def _give_up(parts: Parts) -> None:
+    """Do what other workers do with what a dead one left; the campaign has nothing else to do."""
+    with parts.sessions.begin() as session:
+        past = parts.now() - timedelta(hours=1)
+        session.execute(update(delivery).values(lease_until=past))
+        assert recover_abandoned(session, grace=timedelta(minutes=15)) == 1
+    with parts.sessions.begin() as session:
+        finish_done(session, now=parts.now())
+    assert b.states(parts) == {"reader0@readers.test": "uncertain"}
+
+
+@pytest.mark.parametrize(
+    ("then", "state", "campaign"),
+    [
+        ("nothing", "sent", "finished"),
+        ("presume sent", "presumed_sent", "finished"),
+        ("presume resend", "sent", "finished"),
+        ("cancel", "cancelled", "cancelled"),
+        ("pause", "queued", "paused"),
+        ("time is over", "expired", "expired"),
+    ],
+)
+def test_a_frozen_worker_that_surely_sent_nothing_takes_its_mail_back_from_uncertainty(
+    parts: Parts, then: str, state: str, campaign: str
+) -> None:
+    campaign_id = b.sending_campaign(parts, 1)
+
+    def meanwhile() -> None:
+        _give_up(parts)
+        with parts.sessions.begin() as session:
+            found = session.get_one(Campaign, campaign_id)
+            assert found.state == "finished"
+            match then:
+                case "presume sent" | "presume resend":
+                    reconcile(session, found, presume=then.partition(" ")[2], now=parts.now())
+                case "cancel":
+                    found.state = "sending"  # as if another mail were still to be sent
+                    cancel_campaign(session, found, now=parts.now())
+                case "pause":
+                    found.state = "sending"
+                    pause_campaign(session, found)
+                case "time is over":
+                    found.ends_at = parts.now() - timedelta(minutes=1)
+
+    transport = _Frozen(meanwhile)
+    b.send_all(parts, transport)
+    with parts.sessions.begin() as session:
+        session.execute(update(delivery).values(next_at=b.NOW - timedelta(days=365)))
+    b.send_all(parts, transport)
+    with parts.sessions.begin() as session:
+        close_ended(session, now=parts.now())
+        finish_done(session, now=parts.now())
+    assert b.states(parts) == {"reader0@readers.test": state}
+    assert b.campaign_state(parts, campaign_id) == campaign
+    assert len(transport.accepted) == (state == "sent")
+    with parts.sessions() as session:
+        row = session.execute(select(delivery)).one()
+        assert (row.settled_at is None) == (state == "queued")
+        outcomes = session.execute(
+            select(attempt.c.fence, attempt.c.outcome, attempt.c.stage).order_by(attempt.c.fence)
+        ).all()
+    assert outcomes[0] == (1, "uncertain", "gate")
+    if not then.startswith("presume"):
+        assert outcomes[1] == (2, "queued", "data")

@@ -263,6 +263,19 @@ def test_an_uncertain_delivery_waits_for_a_person_and_keeps_its_message_id(parts
     assert b.states(parts) == {"reader0@readers.test": "sent"}
 
 
+def test_a_confirmation_that_nobody_knows_the_fate_of_goes_again_by_itself(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        b.sign_up(parts, session, made, "new@readers.test", now=parts.now())
+    transport = MemoryTransport(script={"new@readers.test": [Unknown("reset")]})
+    b.send_all(parts, transport)
+    assert b.states(parts) == {"new@readers.test": "queued"}
+    with parts.sessions.begin() as session:
+        session.execute(update(delivery).values(next_at=b.NOW - timedelta(days=365)))
+    b.send_all(parts, transport)
+    assert b.states(parts) == {"new@readers.test": "sent"}
+
+
 def test_failed_deliveries_are_tried_again_on_demand(parts: Parts) -> None:
     campaign_id = b.sending_campaign(parts, 2)
     final = Refused(Stage.DOT, Reply(554, "5.6.0", "no"))

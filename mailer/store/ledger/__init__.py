@@ -9,6 +9,7 @@ settle   sending → sent, queued, failed, uncertain, by fence
 close    what a withdrawal, a suppression, a cancellation ends at once
 recover  what a dead worker left behind
 requeue  what a person orders: try again, take as sent
+evidence what settles an uncertain delivery: a relay's log, a worker that tells it late
 
 `docs/crash-table.md` says for every step what a crash there leaves and who repairs it.
 """
@@ -20,6 +21,14 @@ from mailer.store.ledger.close import (
     close_for_address,
     close_for_purpose,
 )
+from mailer.store.ledger.evidence import (
+    BY_LOG,
+    Proof,
+    doubts,
+    find_doubt,
+    settle_by_evidence,
+    surely_sent,
+)
 from mailer.store.ledger.exchange import Gated, GateRequest, Settlement, exchange
 from mailer.store.ledger.hold import let_go, put_off
 from mailer.store.ledger.plan import Planned, plan_chunk, queue_mail
@@ -29,11 +38,13 @@ from mailer.store.ledger.requeue import presume_sent, requeue
 from mailer.store.ledger.sample import Sample, choose_sample, has_untried, sample_outcome
 
 __all__ = [
+    "BY_LOG",
     "OF_NO_CAMPAIGN",
     "Claimed",
     "GateRequest",
     "Gated",
     "Planned",
+    "Proof",
     "Sample",
     "Settlement",
     "Source",
@@ -45,8 +56,10 @@ __all__ = [
     "close_for_purpose",
     "count_open",
     "counts",
+    "doubts",
     "exchange",
     "expire_overdue",
+    "find_doubt",
     "hand_back",
     "has_open",
     "has_untried",
@@ -58,6 +71,8 @@ __all__ = [
     "recover_abandoned",
     "requeue",
     "sample_outcome",
+    "settle_by_evidence",
     "sources",
+    "surely_sent",
     "uncertain",
 ]

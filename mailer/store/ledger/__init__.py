@@ -20,7 +20,7 @@ from mailer.store.ledger.close import (
 )
 from mailer.store.ledger.exchange import Gated, GateRequest, Settlement, exchange
 from mailer.store.ledger.plan import Planned, plan_chunk, queue_mail
-from mailer.store.ledger.recover import expire_overdue, recover_abandoned
+from mailer.store.ledger.recover import expire_overdue, find_abandoned, recover_abandoned
 from mailer.store.ledger.report import count_open, counts, has_open, uncertain
 from mailer.store.ledger.requeue import presume_sent, requeue
 
@@ -39,6 +39,7 @@ __all__ = [
     "counts",
     "exchange",
     "expire_overdue",
+    "find_abandoned",
     "hand_back",
     "has_open",
     "plan_chunk",

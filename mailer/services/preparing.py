@@ -17,7 +17,7 @@ from mailer.domain.campaigns import CampaignState
 from mailer.domain.errors import Refusal
 from mailer.services.campaign_course import move, pause_campaign
 from mailer.services.renderer import Renderer
-from mailer.store.engine import Sessions
+from mailer.store.engine import Sessions, reading
 from mailer.store.ledger import plan_chunk
 from mailer.store.models import Campaign
 
@@ -56,11 +56,8 @@ def prepare_campaign(
     says why; nobody gets half of it. Raises CannotPrepare then.
     """
     try:
-        with sessions.begin() as session:
-            campaign = session.get(Campaign, campaign_id)
-            if campaign is None or campaign.state != CampaignState.PREPARING:
-                return 0
-            renderer.store_campaign_variant(session, campaign, now=now())
+        if not _compile(sessions, campaign_id, renderer, now):
+            return 0
     except SQLAlchemyError:
         raise  # the database's trouble, not the campaign's: the next tick tries again
     except Exception as error:
@@ -75,6 +72,25 @@ def prepare_campaign(
             return added
         added += planned
         pause()
+
+
+def _compile(
+    sessions: Sessions, campaign_id: int, renderer: Renderer, now: Callable[[], datetime]
+) -> bool:
+    """Compile the campaign unless that is done; False when it need not be prepared.
+
+    Compiling takes longer than a writer may hold up others, so that it is done before writing.
+    """
+    with reading(sessions) as session:
+        campaign = session.get(Campaign, campaign_id)
+        if campaign is None or campaign.state != CampaignState.PREPARING:
+            return False
+        compiled = renderer.sent_message(session, campaign)
+    with sessions.begin() as session:
+        renderer.store_campaign_variant(
+            session, session.get_one(Campaign, campaign_id), compiled, now=now()
+        )
+    return True
 
 
 def _plan_next(session: Session, campaign_id: int, chunk: int, now: datetime) -> int | None:

@@ -31,6 +31,7 @@ from mailer.services.lookup import find_campaign, find_newsletter
 from mailer.services.previewing import preview
 from mailer.services.readers import require_reader
 from mailer.services.reports import deliveries, report
+from mailer.store.engine import reading
 
 app = typer.Typer()
 app.add_typer(campaign_course.app)
@@ -113,7 +114,7 @@ def list_all(
 ) -> None:
     """List campaigns, newest first."""
     parts = open_installation()
-    with parts.sessions.begin() as session:
+    with reading(parts.sessions) as session:
         newsletter = find_newsletter(session, newsletter_name) if newsletter_name else None
         rows = [report(session, campaign) for campaign in list_campaigns(session, newsletter)]
     answer_rows(
@@ -127,7 +128,7 @@ def list_all(
 def _show(campaign_id: CampaignId, as_json: AsJson = False) -> None:
     """Show a campaign's state and the number of its deliveries in every state."""
     parts = open_installation()
-    with parts.sessions.begin() as session:
+    with reading(parts.sessions) as session:
         fields = report(session, find_campaign(session, campaign_id))
     if not as_json:
         fields["canary"] = canary_sentence(fields["canary"]) or None
@@ -153,7 +154,7 @@ def show_preview(
     if html + text + eml > 1:
         raise typer.BadParameter("Choose one of --html, --text and --eml.")
     parts = open_installation()
-    with parts.sessions.begin() as session:
+    with reading(parts.sessions) as session:
         campaign = find_campaign(session, campaign_id)
         reader = require_reader(session, as_email, parts.suppression_key) if as_email else None
         seen = preview(session, campaign, parts.renderer, now=parts.now(), reader=reader)
@@ -211,7 +212,7 @@ def list_deliveries(
             f"“{state}” is no state of a delivery: there are {', '.join(DeliveryState)}."
         )
     parts = open_installation()
-    with parts.sessions.begin() as session:
+    with reading(parts.sessions) as session:
         campaign = find_campaign(session, campaign_id)
         rows: list[dict[str, Any]] = list(
             deliveries(

@@ -34,6 +34,7 @@ from mailer.services.digests import (
 )
 from mailer.services.lookup import find_digest, find_newsletter
 from mailer.services.reports import report
+from mailer.store.engine import reading
 from mailer.store.models import Digest
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def add(
 def list_all(newsletter_name: NewsletterName, as_json: AsJson = False) -> None:
     """List a newsletter's digests with their last outcome."""
     parts = open_installation()
-    with parts.sessions.begin() as session:
+    with reading(parts.sessions) as session:
         newsletter = find_newsletter(session, newsletter_name)
         rows = [_fields(digest) for digest in list_digests(session, newsletter)]
     answer_rows(
@@ -107,7 +108,7 @@ def list_all(newsletter_name: NewsletterName, as_json: AsJson = False) -> None:
 def show(newsletter_name: NewsletterName, slug: Slug, as_json: AsJson = False) -> None:
     """Show one digest."""
     parts = open_installation()
-    with parts.sessions.begin() as session:
+    with reading(parts.sessions) as session:
         fields = _fields(find_digest(session, find_newsletter(session, newsletter_name), slug))
     answer_fields(as_json, fields)
 
@@ -116,7 +117,7 @@ def show(newsletter_name: NewsletterName, slug: Slug, as_json: AsJson = False) -
 def preview(newsletter_name: NewsletterName, slug: Slug, as_json: AsJson = False) -> None:
     """Show which articles a run would use now; nothing is changed."""
     parts = open_installation()
-    with parts.sessions.begin() as session:
+    with reading(parts.sessions) as session:
         digest = find_digest(session, find_newsletter(session, newsletter_name), slug)
         rows = [
             {

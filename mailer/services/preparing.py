@@ -59,11 +59,8 @@ def prepare_campaign(
     says why; nobody gets half of it. Raises CannotPrepare then.
     """
     try:
-        with sessions.begin() as session:
-            campaign = session.get(Campaign, campaign_id)
-            if campaign is None or campaign.state != CampaignState.PREPARING:
-                return 0
-            renderer.store_campaign_variant(session, campaign, now=now())
+        if not _compile(sessions, campaign_id, renderer, now):
+            return 0
     except SQLAlchemyError:
         raise  # the database's trouble, not the campaign's: the next tick tries again
     except Exception as error:
@@ -101,6 +98,25 @@ def _choose_sample(sessions: Sessions, campaign_id: int, now: Callable[[], datet
         )  # fmt: skip
         if sample.readers == sample.audience:
             canary.released_at = now()
+
+
+def _compile(
+    sessions: Sessions, campaign_id: int, renderer: Renderer, now: Callable[[], datetime]
+) -> bool:
+    """Compile the campaign unless that is done; False when it need not be prepared.
+
+    Compiling takes longer than a writer may hold up others, so that it is done before writing.
+    """
+    with reading(sessions) as session:
+        campaign = session.get(Campaign, campaign_id)
+        if campaign is None or campaign.state != CampaignState.PREPARING:
+            return False
+        compiled = renderer.sent_message(session, campaign)
+    with sessions.begin() as session:
+        renderer.store_campaign_variant(
+            session, session.get_one(Campaign, campaign_id), compiled, now=now()
+        )
+    return True
 
 
 def _plan_next(session: Session, campaign_id: int, chunk: int, now: datetime) -> int | None:

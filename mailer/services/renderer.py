@@ -67,13 +67,18 @@ class Renderer:
         )
         return self._compile(campaign.template, context, headers)
 
-    def store_campaign_variant(self, session: Session, campaign: Campaign, *, now: datetime) -> int:
-        """Compile the campaign for its newsletter's locale, unless that is done; return the id."""
+    def store_campaign_variant(
+        self, session: Session, campaign: Campaign, compiled: CompiledMessage, *, now: datetime
+    ) -> int:
+        """Keep the campaign's mail, compiled for its newsletter's locale; return the id.
+
+        The first that is kept stays.
+        """
         return _stored(
             session,
             f"campaign:{campaign.id}",
             campaign.newsletter.locale,
-            lambda: self.campaign_message(session, campaign),
+            lambda: compiled,
             now,
             campaign.id,
         )

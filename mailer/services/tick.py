@@ -30,7 +30,7 @@ from mailer.services.digests import (
 from mailer.services.preparing import waiting_campaigns
 from mailer.services.signup import expire_requests
 from mailer.store.engine import Sessions, reading
-from mailer.store.ledger import expire_overdue, recover_abandoned
+from mailer.store.ledger import expire_overdue, find_abandoned, recover_abandoned
 
 _log = structlog.get_logger()
 
@@ -79,8 +79,11 @@ def sweep(
 
     def recover() -> None:
         nonlocal uncertain
-        with sessions.begin() as session:
-            uncertain = recover_abandoned(session, grace=GRACE)
+        with reading(sessions) as session:
+            found = find_abandoned(session, grace=GRACE)
+        if found:
+            with sessions.begin() as session:
+                uncertain = recover_abandoned(session, found, grace=GRACE)
 
     _step("recover", recover)
     for words, work in (

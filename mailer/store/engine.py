@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +20,12 @@ from mailer.domain.errors import Refusal
 
 Sessions = sessionmaker[Session]
 
+_PATIENCE = 30.0
+"""Seconds that SQLite's writers wait for each other before they give up."""
+
+_BETWEEN_TRIES = (0.0005, 0.0015)
+"""Seconds between two tries for SQLite's lock: about as long as busy writers pause."""
+
 
 class NoDatabase(Refusal):
     """The database cannot be reached."""
@@ -26,7 +35,7 @@ def open_engine(url: str, *, pool_size: int = 5) -> Engine:
     """Return an engine; nothing is connected before the first use (safe before a fork)."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(parsed, connect_args={"timeout": 30.0}, pool_size=pool_size)
+        engine = create_engine(parsed, connect_args={"timeout": _PATIENCE}, pool_size=pool_size)
         _prepare_sqlite(engine)
         return engine
     return create_engine(
@@ -60,15 +69,43 @@ def _prepare_sqlite(engine: Engine) -> None:
             "synchronous=FULL",
             "foreign_keys=ON",
             "secure_delete=ON",
-            "busy_timeout=30000",
+            f"busy_timeout={_PATIENCE * 1000:.0f}",
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
-        read_only = connection.get_execution_options().get("read_only", False)
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        if connection.get_execution_options().get("read_only", False):
+            connection.exec_driver_sql("BEGIN")
+        elif not _begin_in_turn(connection.connection.driver_connection):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # fails again, in SQLAlchemy's words
+
+
+def _begin_in_turn(driver: sqlite3.Connection) -> bool:
+    """Begin to write as soon as nobody else does; False where it cannot be, or took too long.
+
+    Left to itself, SQLite sleeps up to 100 ms between two tries, and so through the millisecond
+    that a busy writer leaves to others after each commit.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+                return True
+            except sqlite3.Error as error:
+                if not _is_busy(error) or time.monotonic() > deadline:
+                    return False
+            time.sleep(random.uniform(*_BETWEEN_TRIES))
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={_PATIENCE * 1000:.0f}")
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    """Say whether somebody else writes (the last byte of SQLite's code is the kind of error)."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 @contextmanager

@@ -25,7 +25,14 @@ from mailer.services.campaign_course import (
 from mailer.services.preferences import leave
 from mailer.services.reconciling import settle_findings
 from mailer.store.consents import Evidence, record
-from mailer.store.ledger import claim, doubts, exchange, hand_back, recover_abandoned
+from mailer.store.ledger import (
+    claim,
+    doubts,
+    exchange,
+    find_abandoned,
+    hand_back,
+    recover_abandoned,
+)
 from mailer.store.models import Purpose, Subscriber, delivery
 from mailer.store.suppressions import suppress
 
@@ -174,7 +181,7 @@ class LedgerMachine(LedgerWorld):
     @rule()
     def recover(self) -> None:
         with self.transaction() as session:
-            recover_abandoned(session, grace=GRACE)
+            recover_abandoned(session, find_abandoned(session, grace=GRACE), grace=GRACE)
 
     @rule()
     def retries_become_due(self) -> None:

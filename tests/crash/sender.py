@@ -22,7 +22,7 @@ from mailer.domain.relays import parse_relay_url
 from mailer.services.composing import Composer
 from mailer.services.ledger_desk import LedgerDesk
 from mailer.services.sending import Access, Pace, Sender
-from mailer.store.ledger import recover_abandoned
+from mailer.store.ledger import find_abandoned, recover_abandoned
 from mailer.store.models import RelayState, delivery
 from mailer.transports.smtp import SmtpTransport
 from mailer.wiring import Parts, open_parts
@@ -84,7 +84,7 @@ def _tidy(parts: Parts, grace: timedelta) -> bool:
     """Do the sweep's work and make retries due; say whether nothing is open any more."""
     try:
         with parts.sessions.begin() as session:
-            recover_abandoned(session, grace=grace)
+            recover_abandoned(session, find_abandoned(session, grace=grace), grace=grace)
             waits = (delivery.c.state == "queued", delivery.c.next_at > parts.now())
             session.execute(update(delivery).where(*waits).values(next_at=parts.now()))
             session.execute(update(RelayState).values(back_off_until=None))

@@ -33,6 +33,7 @@ from mailer.store.ledger import (
     counts,
     exchange,
     expire_overdue,
+    find_abandoned,
     hand_back,
     has_open,
     has_untried,
@@ -139,7 +140,10 @@ WORK: dict[str, Callable[[Session, Campaign], object]] = {
         session.connection(),
         claim(session.connection(), worker="w", limit=200, lease=timedelta(minutes=1)),
     ),
-    "recover": lambda session, _: recover_abandoned(session, grace=timedelta(minutes=15)),
+    "find abandoned": lambda session, _: find_abandoned(session, grace=timedelta(minutes=15)),
+    "recover": lambda session, _: recover_abandoned(
+        session, [(202601, 1)], grace=timedelta(minutes=15)
+    ),
     "expire": lambda session, _: expire_overdue(session),
     "has open": has_open,
     "has untried": has_untried,

@@ -23,6 +23,7 @@ from mailer.store.ledger import (
     Settlement,
     claim,
     exchange,
+    find_abandoned,
     recover_abandoned,
 )
 from mailer.store.models import (
@@ -318,7 +319,8 @@ def test_a_worker_that_died_past_the_gate_leaves_it_uncertain_and_a_confirmation
         b.sign_up(parts, session, made, "new@readers.test", now=parts.now())
         past = parts.now() - timedelta(hours=1)
         session.execute(update(delivery).values(state="sending", lease_until=past))
-        assert recover_abandoned(session, grace=timedelta(minutes=15)) == 1
+        found = find_abandoned(session, grace=timedelta(minutes=15))
+        assert recover_abandoned(session, found, grace=timedelta(minutes=15)) == 1
     assert b.states(parts) == {"reader0@readers.test": "uncertain", "new@readers.test": "queued"}
 
 

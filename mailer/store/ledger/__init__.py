@@ -32,7 +32,7 @@ from mailer.store.ledger.evidence import (
 from mailer.store.ledger.exchange import Gated, GateRequest, Settlement, exchange
 from mailer.store.ledger.hold import let_go, put_off
 from mailer.store.ledger.plan import Planned, plan_chunk, queue_mail
-from mailer.store.ledger.recover import expire_overdue, recover_abandoned
+from mailer.store.ledger.recover import expire_overdue, find_abandoned, recover_abandoned
 from mailer.store.ledger.report import count_open, counts, has_open, uncertain
 from mailer.store.ledger.requeue import presume_sent, requeue
 from mailer.store.ledger.sample import Sample, choose_sample, has_untried, sample_outcome
@@ -59,6 +59,7 @@ __all__ = [
     "doubts",
     "exchange",
     "expire_overdue",
+    "find_abandoned",
     "find_doubt",
     "hand_back",
     "has_open",

@@ -20,6 +20,7 @@ from mailer.store.models import Newsletter
 from mailer.store.relays import (
     ITSELF,
     RelayRow,
+    alone_with,
     held_providers,
     leave_probe,
     provider_rows,
@@ -84,6 +85,8 @@ def allot(session: Session, request: Request, *, now: datetime) -> Allotment:
     place = Place(*place_among_senders(session, request.worker))
     if row is None or place.part(request.config.max_connections) == 0:
         return Allotment(place=place)
+    if row.warm_up_first is not None:
+        row = alone_with(session, row.id, now=now)  # or two workers take the same rest of the day
     routes = [each.route(now, request.worker) for each in rows]
     among, limit = _what_it_takes(session, request, row, routes, now)
     probing = bool(row.failures)
@@ -147,7 +150,8 @@ class _Providers:
                 self.paces[row.provider] = ProviderPace(bool(row.failures), rate)
                 if row.left_alone and row.back_off_until is not None:
                     seconds = (row.back_off_until - now).total_seconds()
-                    self._held[row.provider] = max(seconds, 1.0)
+                    # Not for longer: another relay, to which it may listen, may have its turn then.
+                    self._held[row.provider] = min(max(seconds, 1.0), _LONGEST)
                 elif row.failures and row.provider not in request.crowded:
                     self._probe(row.provider, request.worker)
         self._held.update(dict.fromkeys(held_providers(session), _HELD_FOR))

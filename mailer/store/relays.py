@@ -101,6 +101,12 @@ def relay_rows(session: Session, *, now: datetime) -> list[RelayRow]:
     return [RelayRow(*row) for row in session.execute(_relay_rows(), {"day": day_of(now)})]
 
 
+def alone_with(session: Session, relay_id: int, *, now: datetime) -> RelayRow:
+    """Return one relay when no other worker is at it; none will be until the transaction ends."""
+    session.get_one(Relay, relay_id, with_for_update=True)
+    return next(row for row in relay_rows(session, now=now) if row.id == relay_id)
+
+
 @cache
 def _relay_rows() -> Select[*tuple[Any, ...]]:
     state = and_(RelayState.relay_id == Relay.id, RelayState.provider == ITSELF)
@@ -234,12 +240,19 @@ def troubles(session: Session) -> list[tuple[str, str, datetime]]:
 
 
 def take_from_today(session: Session, relay_id: int, number: int, *, now: datetime) -> None:
-    """Count what a relay that is warming up is given; negative: what it was not given after all."""
+    """Count what a relay that is warming up is given."""
     row = {"relay_id": relay_id, "day": day_of(now), "taken": number}
     more = RelayDay.taken + number
     keys = ["relay_id", "day"]
     statement = insert_into(session, RelayDay).values(row)
     session.execute(statement.on_conflict_do_update(index_elements=keys, set_={"taken": more}))
+
+
+def give_back_to_today(session: Session, relay_id: int, number: int, *, now: datetime) -> None:
+    """Count no more what it was not given after all; what was counted yesterday stays."""
+    today = and_(RelayDay.relay_id == relay_id, RelayDay.day == day_of(now))
+    enough = RelayDay.taken >= number
+    session.execute(update(RelayDay).where(today, enough).values(taken=RelayDay.taken - number))
 
 
 def day_of(now: datetime) -> int:

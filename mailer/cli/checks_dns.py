@@ -40,12 +40,11 @@ def dns_findings(domains: Sequence[str], signer: DkimSigner | None) -> Iterator[
     try:
         resolvers = [dns_lookup.system_resolver() for _ in asked]
     except Unanswered as unanswered:
-        for domain, _ in asked:
-            yield _not_looked_up(domain, unanswered)
+        yield from dict.fromkeys(_not_looked_up(domain, unanswered) for domain, _ in asked)
         return
     with ThreadPoolExecutor() as pool:  # each has its time, and nobody waits for the sum
-        for findings in pool.map(_examined, asked, resolvers):
-            yield from findings
+        found = pool.map(_examined, asked, resolvers)
+        yield from dict.fromkeys(finding for findings in found for finding in findings)
 
 
 def _examined(asked: tuple[str, Examination], resolver: Resolver) -> list[Finding]:

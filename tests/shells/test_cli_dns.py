@@ -129,6 +129,11 @@ def test_without_an_answer_nothing_is_wrong_and_that_is_said(ask, monkeypatch, z
     assert not {"SPF", "DMARC"} & set(rows)
 
 
+def test_a_domain_that_we_sign_for_and_write_under_is_told_of_once(ask, signed, monkeypatch):
+    monkeypatch.setattr(checks_dns, "SECONDS", 0.3)
+    assert len(ask()["DNS"]) == 1
+
+
 def test_what_was_learnt_before_dns_fell_silent_is_told(ask):
     rows = ask({DOMAIN: [SPF], f"_dmarc.{DOMAIN}": None})
     assert [result for result, _ in rows["SPF"] + rows["DNS"]] == ["fine", "unknown"]

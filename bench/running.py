@@ -52,7 +52,8 @@ def send_all(parts: Parts, *, workers: int = 1, more: Mapping[str, str]) -> Cost
         )
         for _ in range(workers)
     ]  # fmt: skip
-    told = [json.loads(process.communicate()[0]) for process in processes]
+    # The last line: before it stands what the log has to say.
+    told = [json.loads(process.communicate()[0].splitlines()[-1]) for process in processes]
     return Cost(
         max(each["seconds"] for each in told),
         sum(each["cpu_seconds"] for each in told),

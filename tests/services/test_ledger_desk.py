@@ -21,7 +21,13 @@ from mailer.services.campaign_course import (
     pause_campaign,
     reconcile,
 )
-from mailer.store.ledger import GateRequest, Settlement, exchange, recover_abandoned
+from mailer.store.ledger import (
+    GateRequest,
+    Settlement,
+    exchange,
+    find_abandoned,
+    recover_abandoned,
+)
 from mailer.store.models import Campaign, Suppression, attempt, delivery
 from mailer.transports import HandedOver, Lost, Offered, Refused
 from mailer.transports.memory import MemoryConnection, MemoryTransport
@@ -136,7 +142,9 @@ def _give_up(parts: Parts) -> None:
     with parts.sessions.begin() as session:
         past = parts.now() - timedelta(hours=1)
         session.execute(update(delivery).values(lease_until=past))
-        assert recover_abandoned(session, grace=timedelta(minutes=15)) == 1
+        grace = timedelta(minutes=15)
+        found = find_abandoned(session, grace=grace)
+        assert recover_abandoned(session, found, grace=grace) == 1
     with parts.sessions.begin() as session:
         finish_done(session, now=parts.now())
     assert b.states(parts) == {"reader0@readers.test": "uncertain"}

@@ -27,8 +27,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def mailer(home: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+def mailer(home: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
     """Run `mailer …` in this process and return how it ended."""
+    mask = os.umask(0o022)  # which a command changes, and other tests' servers would not start
 
     def run(*arguments: str) -> Ended:
         capsys.readouterr()
@@ -37,7 +38,8 @@ def mailer(home: Path, capsys: pytest.CaptureFixture[str]) -> Command:
         captured = capsys.readouterr()
         return Ended(int(end.value.code or 0), captured.out, captured.err)
 
-    return run
+    yield run
+    os.umask(mask)
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ class Sender:
             with contextlib.suppress(TimeoutError):
                 pause = self._common.pace.look_again.total_seconds()
                 await asyncio.wait_for(self._woken.wait(), pause)
-        await asyncio.gather(*self._lines.values())
+        await asyncio.gather(*self._lines.values(), return_exceptions=True)
 
     async def _attend(self) -> None:
         """Have a line for every relay as it is now, and none for what is gone or has changed."""
@@ -142,8 +142,10 @@ class Sender:
         wanted = {_identity(row): row for row in rows}
         for line, task in list(self._lines.items()):
             row = wanted.pop(_identity(line.relay), None)
-            if task.done():
+            if task.done():  # closed, or broken: then there is a new one at the next look
                 del self._lines[line]
+                if not task.cancelled() and task.exception() is not None:
+                    _log.error("line broken", relay=line.relay.name, exc_info=task.exception())
             elif row is None:
                 line.close()
             elif row.use == RelayUse.PAUSED:

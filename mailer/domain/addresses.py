@@ -97,7 +97,13 @@ def provider_named(text: str) -> str:
     name = text.strip().lower().rstrip(".")
     if name in _PROVIDERS.values():
         return name
-    return receiving_provider(parse_address(f"somebody@{name}"))
+    try:
+        return receiving_provider(parse_address(f"somebody@{name}"))
+    except BadAddress:
+        known = ", ".join(sorted(set(_PROVIDERS.values())))
+        raise BadAddress(
+            f"“{text[:80]}” is neither a provider ({known}) nor a domain of readers."
+        ) from None
 
 
 _PROVIDERS = {

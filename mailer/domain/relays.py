@@ -56,6 +56,7 @@ class RelayConfig:
 
 _DEFAULT_PORTS = {"smtp": 587, "smtps": 465}
 _MOST_CONNECTIONS = 1000
+_LONGEST = 1_000
 _OPTIONS = (
     "tls", "connections", "max_connections", "rate", "kind",
     "provider_connections", "provider_rate",
@@ -68,8 +69,13 @@ def parse_relay_url(url: str) -> RelayConfig:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise BadRelay("The relay's URL cannot be read: write smtp://host:port.") from None
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        parts, port = None, None
+    if parts is None or parts.path or parts.fragment or not url.isprintable() or " " in url:
+        raise BadRelay(
+            "The relay's URL cannot be read: write smtp://user:password@host:port?option=…, "
+            "with / ? # @ : and % in user and password as %2F %3F %23 %40 %3A %25."
+        )
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or len(url) > _LONGEST:
         raise BadRelay("The relay's URL must look like smtp://host:587 or smtps://host:465.")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     for name in options:

@@ -86,7 +86,8 @@ def add_relay(
 def find_relay(session: Session, name: str) -> Relay:
     """Return a relay by name; raises NotFound."""
     default_relay(session)
-    relay = session.scalar(select(Relay).where(Relay.name == name))
+    found = select(Relay).where(Relay.name == name)
+    relay = session.scalar(found) if name.isprintable() else None  # no database stores a NUL
     if relay is None:
         names = ", ".join(session.scalars(select(Relay.name).order_by(Relay.name)))
         raise NotFound(f"There is no relay “{name}”: there are {names}.")
@@ -123,7 +124,7 @@ def _standing(row: RelayRow, slugs: dict[int, str], now: datetime) -> dict[str, 
     left = row.left_today(now)
     return {
         "name": row.name,
-        "url": row.url,
+        "url": row.url or "as MAILER_SMTP_URL says",
         "kind": row.kind,
         "newsletter": None if row.newsletter_id is None else slugs[row.newsletter_id],
         "lane": None if row.lane is None else Lane(row.lane).name.lower(),

@@ -55,6 +55,13 @@ def test_the_table_of_relays_says_what_a_warm_up_leaves_for_today(weekly):
 
 BAD = {
     ("relay", "add", "ses", "--url", "http://x"): "smtp://host:587",
+    ("relay", "add", "ses", "--url", "smtp://u:p#w@host"): "%23",
+    ("relay", "add", "ses", "--url", "smtp://host\0.example"): "cannot be read",
+    ("relay", "add", "ses", "--url", "smtp://u\x1b[31m:pw@host"): "cannot be read",
+    ("relay", "add", "ses", "--url", "smtp://" + "h" * 1_000): "smtp://host:587",
+    ("relay", "pause", "a\0b"): "no relay",
+    ("provider", "hold", "a\0.test"): "neither a provider",
+    ("provider", "release", "\x1b[31m.test"): "neither a provider",
     ("relay", "add", "Ses!", "--url", "smtp://x"): "Ses!",
     ("relay", "add", "ses", "--url", "smtp://x", "--lane", "slow"): "transactional or breaking",
     ("relay", "add", "ses", "--url", "smtp://x", "--kind", "magic"): "queueing or direct",
@@ -66,7 +73,7 @@ BAD = {
     ("relay", "pause", "nothing"): "there are default",
     ("relay", "remove", "default", "--yes"): "MAILER_SMTP_URL",
     ("provider", "release", "google"): "provider list",
-    ("provider", "hold", "not a domain"): "not a domain",
+    ("provider", "hold", "not a domain"): "neither a provider",
 }  # fmt: skip
 
 

@@ -23,5 +23,7 @@ class _Stderr:
 
 
 def log_to_stderr() -> None:
-    """Let all log lines of this process go to stderr."""
-    structlog.configure(logger_factory=lambda *_: _Stderr())
+    """Let all log lines of this process go to stderr; tracebacks hold no reader's data."""
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    before = structlog.get_config()["processors"][:-1]
+    structlog.configure(processors=[*before, plain], logger_factory=lambda *_: _Stderr())

@@ -10,6 +10,7 @@ import typer
 from mailer.cli.console import AsJson, Yes, answer, answer_rows, ask, example
 from mailer.cli.opening import open_installation
 from mailer.domain.deliveries import Lane
+from mailer.domain.pace import NO_CEILING
 from mailer.domain.relays import RelayKind, RelayUse
 from mailer.services.lookup import find_newsletter
 from mailer.services.relays import (
@@ -50,10 +51,16 @@ def add(
         ),
     ] = None,
     preference: Annotated[
-        int, typer.Option(help="Among equals the smaller goes first; `default` has 0.")
+        int,
+        typer.Option(
+            min=-1_000, max=1_000, help="Among equals the smaller goes first; `default` has 0."
+        ),
     ] = 10,
     warm_up: Annotated[
-        int | None, typer.Option(min=1, help="At most so many mails today, and more every day.")
+        int | None,
+        typer.Option(
+            min=1, max=NO_CEILING, help="At most so many mails today, and more every day."
+        ),
     ] = None,
     warm_up_growth: Annotated[
         float, typer.Option(help="By what factor the ceiling grows every day (UTC).")

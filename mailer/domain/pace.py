@@ -6,12 +6,17 @@ forgotten. So nothing has to be written while it grows, and no restart forgets i
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 
 _HALF = 0.5
 _SLOWEST = 1.0
 _GROWTH_A_MINUTE = 0.1
 _FORGOTTEN_AFTER = timedelta(minutes=30)
+
+
+NO_CEILING = 1_000_000_000
+"""Mails a day that no warm-up grows beyond."""
 
 
 def slowed(speed: float) -> float:
@@ -41,7 +46,6 @@ def ceiling(first: int, growth: float, days: int) -> int:
     >>> [ceiling(500, 2.0, day) for day in range(4)]
     [500, 1000, 2000, 4000]
     """
-    return int(first * growth ** min(days, _LONGEST_WARM_UP))
-
-
-_LONGEST_WARM_UP = 366
+    if days * math.log(growth) > math.log(NO_CEILING):
+        return NO_CEILING
+    return min(int(first * growth**days), NO_CEILING)

@@ -70,7 +70,8 @@ def parse_relay_url(url: str) -> RelayConfig:
         port = parts.port
     except ValueError:
         parts, port = None, None
-    if parts is None or parts.path or parts.fragment or not url.isprintable() or " " in url:
+    odd = not url.isprintable() or " " in url
+    if parts is None or parts.path or parts.fragment or "@" in parts.query or odd or port == 0:
         raise BadRelay(
             "The relay's URL cannot be read: write smtp://user:password@host:port?option=…, "
             "with / ? # @ : and % in user and password as %2F %3F %23 %40 %3A %25."
@@ -81,7 +82,7 @@ def parse_relay_url(url: str) -> RelayConfig:
     for name in options:
         if name not in _OPTIONS:
             raise BadRelay(
-                f"The relay's URL has an unknown option “{name}”: use {', '.join(_OPTIONS)}."
+                f"The relay's URL has an unknown option{_shown(name)}: use {', '.join(_OPTIONS)}."
             )
     config = RelayConfig(
         host=parts.hostname,
@@ -101,6 +102,11 @@ def parse_relay_url(url: str) -> RelayConfig:
             f"The relay {config} would be sent a password without TLS: use tls=required."
         )
     return config
+
+
+def _shown(name: str) -> str:
+    """Return an option's name where it can be no piece of a password that was not encoded."""
+    return f" “{name}”" if name.isalpha() and name.islower() and len(name) < 20 else ""
 
 
 def _security(scheme: str, tls: str) -> Security:

@@ -106,10 +106,14 @@ def classify(stage: Stage, reply: Reply, kind: RelayKind = RelayKind.QUEUEING) -
 def is_throttling(reply: Reply) -> bool:
     """Say whether the reply says in words that we send too much or too fast."""
     return (
-        reply.is_temporary
-        and not _IS_GREYLISTED.search(reply.text)
-        and bool(_IS_TOO_FAST.search(reply.text))
+        reply.is_temporary and not _is_about_reader(reply) and bool(_IS_TOO_FAST.search(reply.text))
     )
+
+
+def _is_about_reader(reply: Reply) -> bool:
+    """Say whether it is this one mailbox: its address, its quota, its rate (RFC 3463 §3.2, 3.3)."""
+    mailbox = reply.enhanced.startswith(("4.1.", "4.2.")) or reply.enhanced == "4.5.3"
+    return mailbox or bool(_IS_GREYLISTED.search(reply.text))
 
 
 def _turns_us_away(reply: Reply) -> bool:
@@ -117,7 +121,7 @@ def _turns_us_away(reply: Reply) -> bool:
     if reply.code == 421 or is_throttling(reply):
         return True
     policy = reply.is_temporary and reply.enhanced.startswith("4.7.")
-    return policy and not _IS_GREYLISTED.search(reply.text)
+    return policy and not _is_about_reader(reply)
 
 
 def _refused_recipient(reply: Reply) -> Verdict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -15,7 +15,15 @@ from mailer.domain.relays import RelayConfig, RelayKind
 from mailer.domain.routes import Route, Share, share_of
 from mailer.services.alive import place_among_senders
 from mailer.services.waiting import ProviderPace
-from mailer.store.ledger import OF_NO_CAMPAIGN, Claimed, Source, claim, put_off, sources
+from mailer.store.ledger import (
+    OF_NO_CAMPAIGN,
+    Claimed,
+    Source,
+    claim,
+    hand_back,
+    put_off,
+    sources,
+)
 from mailer.store.models import Newsletter
 from mailer.store.relays import (
     ITSELF,
@@ -29,11 +37,12 @@ from mailer.store.relays import (
     take_probe,
 )
 
-_HELD_FOR, _PROBED_FOR = 3600.0, 20.0
+_HELD_FOR, _PROBED_FOR, _LEFT_ALONE_FOR, _CROWDED_FOR = 3600.0, 20.0, 600.0, 60.0
+"""Seconds for which mails are put off at most: then things may have changed, and they are put off
+again if they have not."""
 _MOST_PUT_OFF = 5_000
 _MOST_WALKED = 10_000
 """Behind so many due mails for a crowded provider the others are put off: no claim walks far."""
-_LONGEST = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +70,8 @@ class Allotment:
     probing: bool = False  # one mail, whose fate is to be awaited
     place: Place = Place()
     rate: float | None = None  # the relay's, learned; of all workers
-    providers: dict[str, ProviderPace] = field(default_factory=dict)
+    providers: dict[str, ProviderPace] | None = None  # None: as before
+    tried: frozenset[str] = frozenset()  # providers that failed, and get one mail now
     look_again: bool = False  # much was put off, and something else may be behind it
 
 
@@ -83,29 +93,33 @@ def allot(session: Session, request: Request, *, now: datetime) -> Allotment:
     rows = relay_rows(session, now=now)
     row = next((each for each in rows if each.id == request.relay_id), None)
     place = Place(*place_among_senders(session, request.worker))
-    if row is None or place.part(request.config.max_connections) == 0:
+    if row is None:
         return Allotment(place=place)
+    nothing = Allotment(place=place, rate=row.allowed_rate(now))
+    if place.part(request.config.max_connections) == 0:
+        return nothing
     if row.warm_up_first is not None:
         row = alone_with(session, row.id, now=now)  # or two workers take the same rest of the day
     routes = [each.route(now, request.worker) for each in rows]
     among, limit = _what_it_takes(session, request, row, routes, now)
     probing = bool(row.failures)
     if not among or (probing and not take_probe(session, row.id, ITSELF, request.worker)):
-        return Allotment(place=place)
+        return nothing
     providers = _Providers(session, request, place, now)
     moved = providers.put_off(among)
-    batch = claim(
+    claimed = claim(
         session.connection(), worker=request.worker, limit=limit, lease=request.lease,
         among=among, blocked=providers.blocked,
     )  # fmt: skip
-    providers.leave_unused_probes(batch)
+    batch, tried = providers.without_those_of_others(claimed)
     if probing and not batch:
-        leave_probe(session, row.id, ITSELF)
+        leave_probe(session, row.id)
     if row.warm_up_first is not None and batch:
         take_from_today(session, row.id, len(batch), now=now)
-    return Allotment(
-        batch, probing, place, row.allowed_rate(now), providers.paces, look_again=moved > 0
-    )
+    return replace(
+        nothing, batch=batch, probing=probing, providers=providers.paces, tried=tried,
+        look_again=moved > 0,
+    )  # fmt: skip
 
 
 def _what_it_takes(
@@ -139,47 +153,51 @@ class _Providers:
 
     def __init__(self, session: Session, request: Request, place: Place, now: datetime) -> None:
         self._session = session
-        self._relay_id = request.relay_id
-        self._probes: set[str] = set()
-        self.paces: dict[str, ProviderPace] = {}
-        self._crowded = request.crowded
+        self._request = request
+        self._failing: set[str] = set()  # and to be tried
         self._held: dict[str, float] = {}  # for how many seconds
-        if request.config.kind is RelayKind.DIRECT:
-            for row in provider_rows(session, request.relay_id):
-                rate = place.rate(row.allowed_rate(now))
-                self.paces[row.provider] = ProviderPace(bool(row.failures), rate)
-                if row.left_alone and row.back_off_until is not None:
-                    seconds = (row.back_off_until - now).total_seconds()
-                    # Not for longer: another relay, to which it may listen, may have its turn then.
-                    self._held[row.provider] = min(max(seconds, 1.0), _LONGEST)
-                elif row.failures and row.provider not in request.crowded:
-                    self._probe(row.provider, request.worker)
+        self.paces: dict[str, ProviderPace] = {}
+        direct = request.config.kind is RelayKind.DIRECT
+        for row in provider_rows(session, request.relay_id) if direct else ():
+            rate = place.rate(row.allowed_rate(now))
+            self.paces[row.provider] = ProviderPace(bool(row.failures), rate)
+            if row.left_alone and row.back_off_until is not None:
+                # Not for longer: another relay, to which it may listen, may have its turn then.
+                seconds = (row.back_off_until - now).total_seconds()
+                self._held[row.provider] = min(max(seconds, 1.0), _LEFT_ALONE_FOR)
+            elif row.failures and row.probed_by not in (None, request.worker):
+                self._held[row.provider] = _PROBED_FOR
+            elif row.failures:
+                self._failing.add(row.provider)
         self._held.update(dict.fromkeys(held_providers(session), _HELD_FOR))
 
     @property
     def blocked(self) -> set[str]:
         """Those for whom nothing is claimed."""
-        return {*self._held, *self._crowded}
+        return {*self._held, *self._request.crowded}
 
     def put_off(self, among: Sequence[Source]) -> int:
         """Put off what is due for them, a chunk at a time; return how many mails."""
         connection, moved = self._session.connection(), 0
         for source in among if self.blocked else ():
             moved += put_off(connection, source, self._held, limit=_MOST_PUT_OFF)
-            for provider, speed in self._crowded.items():
-                seconds = min(_MOST_WALKED / max(speed, 0.1), _LONGEST)
-                moved += put_off(
-                    connection, source, {provider: seconds}, limit=_MOST_PUT_OFF, skip=_MOST_WALKED
-                )
+            for provider, speed in self._request.crowded.items():
+                if speed < 1.0:
+                    continue  # nobody knows yet when it will have taken what is before
+                held = {provider: min(_MOST_WALKED / speed, _CROWDED_FOR)}
+                moved += put_off(connection, source, held, limit=_MOST_PUT_OFF, skip=_MOST_WALKED)
         return moved
 
-    def leave_unused_probes(self, batch: Sequence[Claimed]) -> None:
-        """Let other workers try the providers for which there was no mail."""
-        for provider in self._probes - {claimed.provider for claimed in batch}:
-            leave_probe(self._session, self._relay_id, provider)
-
-    def _probe(self, provider: str, worker: str) -> None:
-        if take_probe(self._session, self._relay_id, provider, worker):
-            self._probes.add(provider)
-        else:
-            self._held[provider] = _PROBED_FOR
+    def without_those_of_others(
+        self, claimed: Sequence[Claimed]
+    ) -> tuple[list[Claimed], frozenset[str]]:
+        """Return what is left when others try a provider, and the providers that we try."""
+        asked = sorted({each.provider for each in claimed} & self._failing)
+        ours = frozenset(
+            provider
+            for provider in asked
+            if take_probe(self._session, self._request.relay_id, provider, self._request.worker)
+        )
+        theirs = [each for each in claimed if each.provider in asked and each.provider not in ours]
+        hand_back(self._session.connection(), theirs)
+        return [each for each in claimed if each not in theirs] if theirs else list(claimed), ours

@@ -154,21 +154,25 @@ class Intake:
         """Return the providers that enough waits for, with their speeds."""
         return self._by_provider.crowded(speed_of) if self._by_provider is not None else {}
 
+    def drop_stale(self, seconds: float) -> None:
+        """Give back what has waited longer than that: its lease must not run out here."""
+        self._given_back += self._waiting.stale(seconds)
+
+    @property
     def has_room(self) -> bool:
-        """Say whether a conversation has nothing to do though something waits; drops what is stale.
+        """Whether a conversation has nothing to do though something waits.
 
         So it is where providers have as much as they take: others may be behind them.
         """
-        if self._by_provider is None or not self._idle:
-            return False
-        self._given_back += self._by_provider.stale()
-        return True
+        return self._by_provider is not None and len(self._idle) > 0
 
     def keep_conversations(
         self, number: int, converse: Callable[[], Coroutine[Any, Any, None]]
     ) -> None:
         """Have so many conversations; those that are too many end when they have settled."""
         self._most_conversations = number
+        if not number:
+            self.clear()
         while len(self._conversations) < number:
             self._conversations.add(asyncio.create_task(converse()))
         if self._too_many:

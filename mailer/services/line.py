@@ -26,7 +26,7 @@ from mailer.services.intake import Intake
 from mailer.services.ledger_desk import LedgerDesk
 from mailer.services.settling import Judge, Party
 from mailer.store.ledger import hand_back
-from mailer.store.relays import RelayRow, give_back_to_today
+from mailer.store.relays import RelayRow, day_of, give_back_to_day
 from mailer.transports import Transport
 
 _log = structlog.get_logger()
@@ -103,8 +103,9 @@ class Line:
         self._judge = Judge(party, now=common.now, jitter=common.jitter)
         self._intake = Intake(relay.name, access.config.kind, self)
         self._batch = _SMALLEST_BATCH
-        self._rate: float | None = None
+        self._rate = access.config.rate
         self._probing = False
+        self._claimed_on = 0
         self._woken = asyncio.Event()
         self._closing = False
         self.rested = -1
@@ -126,21 +127,29 @@ class Line:
 
     async def live(self) -> None:
         """Send until closed or stopped; then give back what is not past its gate."""
-        while not self._ends:
-            self._woken.clear()
-            called = self._host.called
-            await self._return_leases()
-            if await self._claim():
-                await self._use_up()
-                continue
-            waits = len(self._intake) > 0
-            if not waits and not self._intake.busy:
-                self.rested = called
-                self._host.line_rests()
-            with contextlib.suppress(TimeoutError):
-                pause = self._common.pace.look_again.total_seconds()
-                await asyncio.wait_for(self._woken.wait(), _ASK_AGAIN if waits else pause)
-        await self._drain()
+        try:
+            while not self._ends:
+                await self._turn()
+        finally:
+            await self._drain()
+
+    async def _turn(self) -> None:
+        """Claim, and let it be used up; or wait for something to come."""
+        self._woken.clear()
+        called = self._host.called
+        self._intake.drop_stale(self._lease_seconds / 4)
+        await self._return_leases()
+        found = await self._claim()
+        if found:
+            await self._use_up()
+            return
+        waits = len(self._intake) > 0
+        if found is False and not waits and not self._intake.busy:
+            self.rested = called
+            self._host.line_rests()
+        with contextlib.suppress(TimeoutError):
+            pause = self._common.pace.look_again.total_seconds()
+            await asyncio.wait_for(self._woken.wait(), _ASK_AGAIN if waits else pause)
 
     # What the intake needs (`mailer.services.intake.Line`)
 
@@ -158,11 +167,18 @@ class Line:
         self._host.line_works()
 
     @property
+    def _lease_seconds(self) -> float:
+        return self._common.pace.lease.total_seconds()
+
+    @property
     def _ends(self) -> bool:
         return self._closing or self._host.stopping
 
-    async def _claim(self) -> bool:
-        """Lease what is due for this relay; say whether it is worth while to go on at once."""
+    async def _claim(self) -> bool | None:
+        """Lease what is due for this relay; say whether it is worth while to go on at once.
+
+        None: nobody knows, for the database could not be asked.
+        """
         request = Request(
             self.relay.id, self._access.config, self._common.worker,
             self._limit(), self._common.pace.lease, self._intake.crowded(self._judge.speed.of),
@@ -177,11 +193,12 @@ class Line:
             allotment, batch = await self._common.desk.run(look)
         except SQLAlchemyError as error:
             _log.warning("database does not answer", reason=str(error).splitlines()[0])
-            return False
+            return None
         except Exception:
             _log.exception("nothing can be claimed")  # and the sender lives on
-            return False
+            return None
         if batch:
+            self._claimed_on = day_of(self._common.now())
             self._host.line_works()
             self.rested = -1
         self._keep_limits(allotment)
@@ -192,23 +209,22 @@ class Line:
         """Return how many mails to lease: no more than go before their leases run out."""
         if self._rate is None:
             return self._batch
-        seconds = self._common.pace.lease.total_seconds() / 4
-        return min(self._batch, max(int(self._rate * seconds), 1))
+        soon = int(self._rate * self._lease_seconds / 4) - len(self._intake)
+        return min(self._batch, max(soon, 1))
 
     def _keep_limits(self, allotment: Allotment) -> None:
         config, place = self._access.config, allotment.place
         self._probing = allotment.probing
         self._judge.workers = place.of
-        self._judge.failing.update(
-            provider for provider, pace in allotment.providers.items() if pace.failing
-        )
+        self._judge.failing.update(allotment.tried)
         self._rate = place.rate(config.rate, allotment.rate)
         self._intake.keep_rate(self._rate)
-        self._intake.keep_provider_limits(
-            max(place.part(config.provider_connections) or 0, 1),
-            place.rate(config.provider_rate),
-            allotment.providers,
-        )
+        if allotment.providers is not None:
+            self._intake.keep_provider_limits(
+                max(place.part(config.provider_connections) or 0, 1),
+                place.rate(config.provider_rate),
+                allotment.providers,
+            )
         part = place.part(config.max_connections)
         number = config.connections if part is None else min(config.connections, part)
         self._intake.keep_conversations(number, self._converse)
@@ -231,7 +247,8 @@ class Line:
         began = time.monotonic()
         while len(self._intake) > self._batch // 2 and not self._ends:
             await asyncio.sleep(0.005)
-            if time.monotonic() - began > _ASK_AGAIN and self._intake.has_room():
+            took = time.monotonic() - began
+            if took > self._lease_seconds / 8 or (took > _ASK_AGAIN and self._intake.has_room):
                 break
         took = time.monotonic() - began
         shortest, longest = _BATCH_LASTS
@@ -248,7 +265,7 @@ class Line:
         def return_them(session: Session) -> None:
             hand_back(session.connection(), claimed)
             if self.relay.warm_up_first is not None:
-                give_back_to_today(session, self.relay.id, len(claimed), now=self._common.now())
+                give_back_to_day(session, self.relay.id, self._claimed_on, len(claimed))
 
         try:
             await self._common.desk.run(return_them)
@@ -261,5 +278,7 @@ class Line:
         deadline = time.monotonic() + self._common.pace.drain.total_seconds()
         while self._intake.busy and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
-        await self._return_leases()
-        await self._intake.end()
+        try:
+            await self._return_leases()
+        finally:
+            await self._intake.end()

@@ -48,6 +48,7 @@ class Speed:
         self._since = clock()
         self._now: Counter[str] = Counter()
         self._before: Counter[str] = Counter()
+        self._seconds_before = 0.0
 
     def took(self, provider: str) -> None:
         """Count one mail."""
@@ -59,7 +60,7 @@ class Speed:
         self._turn()
         both = self._now, self._before
         found = sum(each.total() if provider is None else each[provider] for each in both)
-        return found / (_WINDOW_SECONDS + self._clock() - self._since)
+        return found / max(self._seconds_before + self._clock() - self._since, 1.0)
 
     def _turn(self) -> None:
         now = self._clock()
@@ -67,4 +68,4 @@ class Speed:
             return
         recent = now - self._since < 2 * _WINDOW_SECONDS
         self._before = self._now if recent else Counter()
-        self._now, self._since = Counter(), now
+        self._now, self._since, self._seconds_before = Counter(), now, _WINDOW_SECONDS

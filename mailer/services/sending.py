@@ -139,6 +139,9 @@ class Sender:
         except SQLAlchemyError as error:
             _log.warning("database does not answer", reason=str(error).splitlines()[0])
             return
+        except Exception:
+            _log.exception("relays cannot be read")  # and the sender lives on
+            return
         wanted = {_identity(row): row for row in rows}
         for line, task in list(self._lines.items()):
             row = wanted.pop(_identity(line.relay), None)

@@ -121,7 +121,10 @@ class Judge:
     def _failed(
         self, settlement: Settlement, provider: str, reason: str, speed: float | None
     ) -> Judgement:
-        self.failing.add(provider)
+        if provider == ITSELF:
+            self.failing.add(provider)
+        else:  # what was under way before does not show that it works again
+            self.failing.discard(provider)
 
         def leave_alone(session: Session) -> None:
             back_off(

@@ -19,8 +19,6 @@ from mailer.store.ledger import Claimed
 
 _ENOUGH_SECONDS, _ENOUGH = 2.0, 50
 """A provider for which so much waits that it lasts for a while is crowded: no more is claimed."""
-_KEPT_SECONDS = 30.0
-"""Longer than this nothing waits for its provider here: its lease must not run out."""
 
 
 class ProviderPace(NamedTuple):
@@ -45,30 +43,41 @@ class Waiting(Protocol):
     def clear(self) -> list[Claimed]:
         """Give up all that waits."""
 
+    def stale(self, seconds: float) -> list[Claimed]:
+        """Give up what has waited longer than that: its lease must not run out here."""
+
     def __len__(self) -> int: ...
 
 
 class InOrder:
     """One queue for everybody."""
 
-    def __init__(self) -> None:
-        self._waiting: deque[Prepared] = deque()
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._waiting: deque[tuple[float, Prepared]] = deque()
 
     def put(self, prepared: Prepared) -> None:
         """Add one."""
-        self._waiting.append(prepared)
+        self._waiting.append((self._clock(), prepared))
 
     def take(self) -> Prepared | None:
         """Return the next."""
-        return self._waiting.popleft() if self._waiting else None
+        return self._waiting.popleft()[1] if self._waiting else None
 
     def done(self, prepared: Prepared) -> None:
         """Nothing is counted here."""
 
     def clear(self) -> list[Claimed]:
         """Give up all that waits."""
-        gone = [each.claimed for each in self._waiting]
+        gone = [each.claimed for _, each in self._waiting]
         self._waiting.clear()
+        return gone
+
+    def stale(self, seconds: float) -> list[Claimed]:
+        """Give up what has waited longer than that."""
+        before, gone = self._clock() - seconds, list[Claimed]()
+        while self._waiting and self._waiting[0][0] < before:
+            gone.append(self._waiting.popleft()[1].claimed)
         return gone
 
     def __len__(self) -> int:
@@ -151,9 +160,9 @@ class ByProvider:
         """Give up all that waits for one provider."""
         return self._clear(name, self._clock())
 
-    def stale(self) -> list[Claimed]:
-        """Give up what has waited too long for its provider."""
-        before = self._clock() - _KEPT_SECONDS
+    def stale(self, seconds: float) -> list[Claimed]:
+        """Give up what has waited longer than that for its provider."""
+        before = self._clock() - seconds
         return [claimed for name in list(self._turns) for claimed in self._clear(name, before)]
 
     def crowded(self, speed_of: Callable[[str], float]) -> dict[str, float]:

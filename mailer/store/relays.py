@@ -158,6 +158,7 @@ def provider_rows(session: Session, relay_id: int) -> list[ProviderRow]:
         RelayState.slowed_at,
         RelayState.back_off_until,
     ).where(RelayState.relay_id == relay_id, RelayState.provider != ITSELF)
+    statement = statement.order_by(RelayState.provider)
     return [ProviderRow(*row) for row in session.execute(statement)]
 
 
@@ -179,9 +180,9 @@ def take_probe(session: Session, relay_id: int, provider: str, worker: str) -> b
     return session.connection().execute(statement).rowcount > 0
 
 
-def leave_probe(session: Session, relay_id: int, provider: str) -> None:
-    """Let another worker try it: there was no mail to try it with."""
-    mine = and_(RelayState.relay_id == relay_id, RelayState.provider == provider)
+def leave_probe(session: Session, relay_id: int) -> None:
+    """Let another worker try a relay: there was no mail to try it with."""
+    mine = and_(RelayState.relay_id == relay_id, RelayState.provider == ITSELF)
     session.execute(update(RelayState).where(mine).values(probed_until=None, probed_by=None))
 
 
@@ -200,6 +201,8 @@ def back_off(
     and it goes on more slowly afterwards.
     """
     key = {"relay_id": relay_id, "provider": provider}
+    if session.get(Relay, relay_id) is None:
+        return timedelta()  # it was removed meanwhile
     insert_once(session, RelayState, {**key, "failures": 0, "reason": ""})
     state = session.get_one(RelayState, key, with_for_update=True)
     already = state.back_off_until is not None and state.back_off_until > now
@@ -248,11 +251,11 @@ def take_from_today(session: Session, relay_id: int, number: int, *, now: dateti
     session.execute(statement.on_conflict_do_update(index_elements=keys, set_={"taken": more}))
 
 
-def give_back_to_today(session: Session, relay_id: int, number: int, *, now: datetime) -> None:
-    """Count no more what it was not given after all; what was counted yesterday stays."""
-    today = and_(RelayDay.relay_id == relay_id, RelayDay.day == day_of(now))
+def give_back_to_day(session: Session, relay_id: int, day: int, number: int) -> None:
+    """Count no more what it was not given after all on that day (`day_of`)."""
+    that_day = and_(RelayDay.relay_id == relay_id, RelayDay.day == day)
     enough = RelayDay.taken >= number
-    session.execute(update(RelayDay).where(today, enough).values(taken=RelayDay.taken - number))
+    session.execute(update(RelayDay).where(that_day, enough).values(taken=RelayDay.taken - number))
 
 
 def day_of(now: datetime) -> int:

@@ -70,8 +70,8 @@ class SmtpTransport:
                 )
         except TimeoutError:
             raise ConnectFailed(Stage.CONNECT, "no connection in time") from None
-        except OSError as error:
-            reason = error.strerror or str(error)
+        except (OSError, ValueError) as error:  # ValueError: a host that no name server knows
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise ConnectFailed(Stage.CONNECT, f"no connection: {reason}") from None
         return wire
 

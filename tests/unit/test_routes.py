@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailer.domain.deliveries import Lane
-from mailer.domain.pace import allowed, ceiling, share_of_total, slowed
+from mailer.domain.pace import NO_CEILING, allowed, ceiling, share_of_total, slowed
 from mailer.domain.routes import Route, Share, Standing, in_order, share_of
 
 W, P, C = Standing.WORKS, Standing.ON_PROBATION, Standing.CLOSED
@@ -104,3 +104,4 @@ def test_the_shares_of_all_workers_make_the_total(total: int, workers: int) -> N
 def test_a_warm_up_grows_from_day_to_day() -> None:
     assert [ceiling(500, 1.5, day) for day in (0, 1, 2)] == [500, 750, 1125]
     assert ceiling(500, 1.0, 4000) == 500
+    assert ceiling(500, 10.0, 400) == ceiling(10**12, 1.0, 0) == NO_CEILING

@@ -50,6 +50,16 @@ def test_a_relay_that_queues_gets_everything_in_order() -> None:
     assert waiting.take() is None
 
 
+def test_what_waits_too_long_for_a_slow_relay_is_given_up() -> None:
+    clock = Clock()
+    waiting = InOrder(clock=clock)
+    waiting.put(_mail("a", 1))
+    clock.time += 40
+    waiting.put(_mail("a", 2))
+    assert [claimed.id for claimed in waiting.stale(30.0)] == [1]
+    assert [each.claimed.id for each in _all(waiting)] == [2]
+
+
 def test_every_provider_has_its_turn_and_no_more_connections_than_it_may_have() -> None:
     waiting = ByProvider()
     waiting.limit(2, None, {})
@@ -92,7 +102,7 @@ def test_what_waits_too_long_for_its_provider_is_given_up() -> None:
     clock.time += 20
     waiting.put(_mail("a", 2))
     clock.time += 20
-    assert [claimed.id for claimed in waiting.stale()] == [1]
+    assert [claimed.id for claimed in waiting.stale(30.0)] == [1]
     assert [claimed.id for claimed in waiting.clear_provider("a")] == [2]
     assert waiting.clear_provider("a") == []
     assert len(waiting) == 0

@@ -45,9 +45,11 @@ def put_off(
     """
     if not held:
         return 0
-    statement = _put_off(connection.dialect.name, source.campaign_id is None)
+    of_newsletter = source.campaign_id is None and source.newsletter_id is not None
+    statement = _put_off(connection.dialect.name, source.campaign_id is None, of_newsletter)
     parameters: dict[str, Any] = {
-        "campaign": source.campaign_id, "limit": limit, "skip": skip,
+        "campaign": source.campaign_id, "newsletter": source.newsletter_id,
+        "limit": limit, "skip": skip,
     }  # fmt: skip
     parameters.update(_HELD.parameters(list(held.items())))
     return len(connection.execute(statement, parameters).all())
@@ -61,10 +63,12 @@ def let_go(connection: Connection, campaign_id: int | None, provider: str, *, li
 
 
 @cache
-def _put_off(dialect: str, of_no_campaign: bool) -> Update:
+def _put_off(dialect: str, of_no_campaign: bool, of_newsletter: bool) -> Update:
     held = _HELD.table(dialect)
+    newsletter = delivery.c.newsletter_id == bindparam("newsletter", type_=BigInteger)
     picked = _picked(
         of_no_campaign,
+        *([newsletter] if of_newsletter else []),
         delivery.c.next_at <= DatabaseTime(),
         delivery.c.state == DeliveryState.QUEUED.value,
         delivery.c.provider.in_(select(held.c.provider)),

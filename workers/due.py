@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from mailer.domain.errors import Refusal
-from mailer.services.alive import say_alive, say_gone
+from mailer.services.alive import BEAT_EVERY, say_alive, say_gone
 from mailer.services.preparing import prepare_campaign
 from mailer.services.tick import Due, run_due_digests, sweep, tick
 from mailer.wiring import Parts, worker_name
@@ -55,8 +55,7 @@ def prepare_one(parts: Parts, campaign_id: int) -> int:
 def work_until_idle(parts: Parts, progress: Callable[[str], None] = lambda _: None) -> None:
     """Do everything that is due now, in this process, and return when nothing is left."""
     name = worker_name("all")
-    with parts.sessions.begin() as session:
-        say_alive(session, name, "all", now=parts.now())
+    _say_alive(parts, name)
     sender = parts.sender(name)
     sender.start()
     try:
@@ -64,7 +63,8 @@ def work_until_idle(parts: Parts, progress: Callable[[str], None] = lambda _: No
         while True:
             worked = work_off(parts, progress)
             sender.wake()
-            sender.idle.wait()
+            while not sender.idle.wait(BEAT_EVERY.total_seconds()):
+                _say_alive(parts, name)
             if not worked:
                 tick_once(parts)  # ends the campaigns that have just been sent
                 return
@@ -72,6 +72,11 @@ def work_until_idle(parts: Parts, progress: Callable[[str], None] = lambda _: No
         sender.stop()
         with parts.sessions.begin() as session:
             say_gone(session, name)
+
+
+def _say_alive(parts: Parts, name: str) -> None:
+    with parts.sessions.begin() as session:
+        say_alive(session, name, "all", now=parts.now())
 
 
 def _let_others_write() -> None:

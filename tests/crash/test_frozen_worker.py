@@ -50,7 +50,6 @@ def test_a_worker_frozen_over_its_lease_sends_nothing_twice_and_still_tells_what
             until(lambda: len(accepted_by(file)) > READERS / 5, "the first mails", every=0.01)
             time.sleep(random.Random(seed).random() * PAUSE)
             _freeze(frozen, parts, file)
-            leased = list(b.states(parts, campaign_id).values()).count("leased")
             with sender_process(environment, log_of_other, **LEASES):
                 until(lambda: not open_deliveries(parts), "another to do the rest")
             doubtful = account(parts, campaign_id, file).uncertain
@@ -58,11 +57,7 @@ def test_a_worker_frozen_over_its_lease_sends_nothing_twice_and_still_tells_what
 
             continued = time.monotonic()
             frozen.send_signal(signal.SIGCONT)
-            stale = "lease lost before the gate"
-            until(
-                lambda: text_of(log).count(stale) >= leased - CONNECTIONS,
-                "the frozen one to try what it had leased",
-            )
+            # What it had leased has waited too long: it gives that up, under fences that are gone.
             until(
                 lambda: not account(parts, campaign_id, file).uncertain & set(accepted_by(file)),
                 "the frozen one to tell which answers it found",

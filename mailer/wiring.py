@@ -39,6 +39,7 @@ from mailer.store.engine import Sessions, open_engine, open_sessions
 from mailer.store.migrate import create, refuse_wrong_version
 from mailer.store.relays import DEFAULT_RELAY, RelayRow, point_default_at
 from mailer.store.sealing import Sealer
+from mailer.store.vault import Vault
 from mailer.transports import ConnectFailed, Connection
 from mailer.transports.capture import Mailbox, capture_address
 from mailer.transports.smtp import SmtpTransport
@@ -197,7 +198,7 @@ def open_parts(settings: Settings | None = None) -> Parts:
     dkim = dkim_signer(settings)
     engine = open_engine(settings.database_url)
     refuse_wrong_version(engine)
-    sessions = open_sessions(engine)
+    sessions = open_sessions(engine, vault_of(settings))
     _check_keys(sessions, settings)
     signing_keys = [key.strip().encode() for key in settings.keys["MAILER_SECRET_KEY"].split(",")]
     signer = TokenSigner(signing_keys)
@@ -219,6 +220,12 @@ def open_parts(settings: Settings | None = None) -> Parts:
         doorbell=Doorbell(settings.redis_url or running_url(settings.home)),
         fetch=partial(fetch, allow=settings.fetch_allow),
     )
+
+
+def vault_of(settings: Settings) -> Vault:
+    """Return what seals and opens the evidence of consent."""
+    keys = settings.keys.get("MAILER_EVIDENCE_KEY", "").split(",")
+    return Vault([key.strip().encode() for key in keys if key.strip()])
 
 
 def _check_keys(sessions: Sessions, settings: Settings) -> None:

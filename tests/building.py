@@ -30,12 +30,14 @@ from mailer.store.consents import Evidence, record
 from mailer.store.models import (
     Campaign,
     ConsentEvent,
+    ConsentEvidence,
     Newsletter,
     Subscriber,
     Subscription,
     delivery,
 )
 from mailer.store.readers import ReaderDetails, find_or_add_reader
+from mailer.store.vault import Vault
 from mailer.transports.base import Transport
 from mailer.wiring import Parts
 
@@ -220,6 +222,19 @@ def consents(parts: Parts) -> list[tuple[str, str]]:
     with parts.sessions() as session:
         rows = session.scalars(select(ConsentEvent).order_by(ConsentEvent.id))
         return [(row.state, row.method) for row in rows]
+
+
+def evidences(parts: Parts) -> list[dict[str, str]]:
+    """Return the personal part of every consent event, opened, oldest first."""
+    with parts.sessions() as session:
+        vault = Vault.of(session)
+        rows = session.execute(
+            select(Subscriber.sealed_key, ConsentEvent.event_id, ConsentEvidence.sealed)
+            .join(ConsentEvent, ConsentEvent.subscriber_id == Subscriber.id)
+            .join(ConsentEvidence, ConsentEvidence.event == ConsentEvent.id)
+            .order_by(ConsentEvent.id)
+        )
+        return [vault.open(vault.open_key(key), event, sealed) for key, event, sealed in rows]
 
 
 def campaign_state(parts: Parts, campaign_id: int) -> str:

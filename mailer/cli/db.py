@@ -16,7 +16,7 @@ from mailer.store.backup import CannotCopy, back_up, integrity_problems, restore
 from mailer.store.engine import open_engine, reading
 from mailer.store.migrate import refuse_wrong_version
 from mailer.store.migrate import upgrade as upgrade_tables
-from mailer.wiring import open_parts
+from mailer.wiring import open_parts, vault_of
 
 app = typer.Typer()
 
@@ -37,7 +37,8 @@ class BrokenDatabase(Refusal):
 @app.command(epilog=example("mailer db upgrade"))
 def upgrade(as_json: AsJson = False) -> None:
     """Create or upgrade the tables; does nothing where all is up to date."""
-    upgrade_tables(load().migration_url)
+    settings = load()
+    upgrade_tables(settings.migration_url, vault_of(settings))
     answer(as_json, {"upgraded": True}, "The tables are those of this version.")
 
 

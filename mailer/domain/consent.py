@@ -38,6 +38,13 @@ class Method(StrEnum):
     ERASURE = "erasure"
 
 
+class Basis(StrEnum):
+    """What mail to the reader rests on: their word, or a relation that ends by itself (CASL)."""
+
+    CONSENT = "consent"
+    IMPLIED = "implied"
+
+
 class SubscriptionState(StrEnum):
     """Where one reader stands with one purpose."""
 

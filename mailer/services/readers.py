@@ -29,6 +29,7 @@ from mailer.store.models import (
 )
 from mailer.store.readers import find_reader
 from mailer.store.suppressions import standing
+from mailer.store.vault import Vault
 
 _PAGE = 1_000
 
@@ -115,12 +116,14 @@ def list_readers(session: Session, newsletter: Newsletter | None) -> Iterator[di
 
 def consent_events(session: Session, reader: Subscriber) -> list[dict[str, Any]]:
     """Return what the reader said, oldest first, with the wording and the evidence."""
+    vault = Vault.of(session)
+    key = vault.open_key(reader.sealed_key)
     rows = session.execute(
         select(ConsentEvent, Purpose.slug, Newsletter.slug, Notice, ConsentEvidence)
         .join(Purpose, Purpose.id == ConsentEvent.purpose_id)
         .join(Newsletter, Newsletter.id == ConsentEvent.newsletter_id)
         .outerjoin(Notice, Notice.id == ConsentEvent.notice_id)
-        .outerjoin(ConsentEvidence, ConsentEvidence.event_id == ConsentEvent.event_id)
+        .outerjoin(ConsentEvidence, ConsentEvidence.event == ConsentEvent.id)
         .where(ConsentEvent.subscriber_id == reader.id)
         .order_by(ConsentEvent.id)
     )
@@ -133,7 +136,10 @@ def consent_events(session: Session, reader: Subscriber) -> list[dict[str, Any]]
             "state": event.state,
             "method": event.method,
             "notice": _notice(notice, event.notice_assumed),
-            "evidence": _evidence(evidence),
+            "basis": event.basis,
+            "stated_at": event.stated_at,
+            "valid_until": event.valid_until,
+            "evidence": vault.open(key, event.event_id, evidence.sealed) if evidence else {},
         }
         for event, purpose, newsletter, notice, evidence in rows
     ]
@@ -253,17 +259,4 @@ def _notice(notice: Notice | None, assumed: bool) -> dict[str, Any] | None:
         "sha256": notice.sha256,
         "locale": notice.locale,
         "assumed": assumed,
-    }
-
-
-def _evidence(evidence: ConsentEvidence | None) -> dict[str, str]:
-    if evidence is None:
-        return {}
-    return {
-        "address": evidence.address,
-        "ip": evidence.ip,
-        "user_agent": evidence.user_agent,
-        "page_url": evidence.page_url,
-        "source": evidence.source,
-        "confirmation_message_id": evidence.confirmation_message_id,
     }

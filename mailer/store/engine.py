@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from mailer.domain.errors import Refusal
+from mailer.store.vault import Vault
 
 Sessions = sessionmaker[Session]
 
@@ -47,9 +48,9 @@ def open_engine(url: str, *, pool_size: int = 5) -> Engine:
     )
 
 
-def open_sessions(engine: Engine) -> Sessions:
-    """Return the factory of sessions that services are given."""
-    return sessionmaker(engine, expire_on_commit=False)
+def open_sessions(engine: Engine, vault: Vault) -> Sessions:
+    """Return the factory of sessions that services are given; each of them knows the vault."""
+    return sessionmaker(engine, expire_on_commit=False, info={"vault": vault})
 
 
 def _prepare_sqlite(engine: Engine) -> None:

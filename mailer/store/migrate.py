@@ -12,6 +12,7 @@ from sqlalchemy import Engine, inspect
 
 from mailer.domain.errors import Refusal
 from mailer.store.engine import open_engine, refuse_unreachable
+from mailer.store.vault import Vault
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -20,8 +21,11 @@ class WrongDatabaseVersion(Refusal):
     """The database's tables are not those of this version of the program."""
 
 
-def upgrade(url: str) -> None:
-    """Create or upgrade all tables in one transaction; does nothing where all is up to date."""
+def upgrade(url: str, vault: Vault | None = None) -> None:
+    """Create or upgrade all tables in one transaction; does nothing where all is up to date.
+
+    The vault seals what an older version has left open; an empty database needs none.
+    """
     engine = open_engine(url)
     try:
         refuse_unreachable(engine, make=True)
@@ -29,6 +33,7 @@ def upgrade(url: str) -> None:
         config = _config()
         with engine.begin() as connection:
             config.attributes["connection"] = connection
+            config.attributes["vault"] = vault
             command.upgrade(config, "head")
     finally:
         engine.dispose()

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from mailer.domain.addresses import EmailAddress, address_hash, receiving_provider
 from mailer.store.models import Subscriber
 from mailer.store.once import insert_once
+from mailer.store.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ def find_or_add_reader(
             "timezone": details.timezone,
             "attributes": {},
             "created_at": now,
+            "sealed_key": Vault.of(session).new_key()[1],
         },
     )
     return session.scalars(

@@ -20,7 +20,6 @@ from mailer.services.signup import (
 from mailer.store.consents import Evidence
 from mailer.store.models import (
     ConsentEvent,
-    ConsentEvidence,
     Newsletter,
     Notice,
     Subscriber,
@@ -47,8 +46,8 @@ def test_every_event_points_to_the_wording_that_was_on_the_page(parts: Parts) ->
         assert unknown is SignupOutcome.NOTICE_CHANGED
     with parts.sessions() as session:
         rows = session.execute(
-            select(ConsentEvidence.address, Notice.sha256, ConsentEvent.notice_assumed)
-            .join(ConsentEvent, ConsentEvent.event_id == ConsentEvidence.event_id)
+            select(Subscriber.email, Notice.sha256, ConsentEvent.notice_assumed)
+            .join(ConsentEvent, ConsentEvent.subscriber_id == Subscriber.id)
             .join(Notice, Notice.id == ConsentEvent.notice_id)
             .order_by(ConsentEvent.id)
         ).all()

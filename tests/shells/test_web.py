@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
-from mailer.store.models import ConsentEvidence, Subscription, delivery
+from mailer.store.models import Subscription, delivery
 from mailer.transports.memory import MemoryTransport
 from mailer.web.app import create_app
 from mailer.wiring import Parts
@@ -51,10 +51,9 @@ def test_the_whole_way_from_the_form_to_the_preferences(
     preferences = client.get("/p/" + b.link("p", done.text)).text
     assert "ada@readers.test" in preferences
     assert preferences.count("checked") == 1
-    with sqlite_parts.sessions() as session:
-        evidence = session.scalars(select(ConsentEvidence)).all()
-        assert {row.ip for row in evidence} == {"127.0.0.1"}
-        assert all(token not in row.page_url for row in evidence)
+    evidence = b.evidences(sqlite_parts)
+    assert {each["ip"] for each in evidence} == {"127.0.0.1"}
+    assert all(token not in each["page_url"] for each in evidence)
 
 
 def test_known_new_and_suppressed_addresses_get_the_same_answer(client: TestClient) -> None:
@@ -116,8 +115,8 @@ def test_a_forwarded_address_is_believed_of_a_named_proxy_only(
 ) -> None:
     form = {"email": "ada@readers.test", "purpose": "updates"}
     client.post("/n/weekly", data=form, headers={"x-forwarded-for": "198.51.100.9"})
+    assert [each["ip"] for each in b.evidences(sqlite_parts)] == ["127.0.0.1"]
     with sqlite_parts.sessions() as session:
-        assert session.scalars(select(ConsentEvidence.ip)).all() == ["127.0.0.1"]
         assert session.scalar(select(func.count()).select_from(delivery)) == 1
 
 
@@ -153,6 +152,5 @@ def test_evidence_names_our_own_address_whatever_the_request_says(
         "/n/weekly", data={"email": "ada@readers.test", "purpose": "updates"},
         headers={"host": "evil.test"},
     )  # fmt: skip
-    with sqlite_parts.sessions() as session:
-        page = session.scalars(select(ConsentEvidence.page_url)).one()
-        assert page == f"{sqlite_parts.settings.public_url}/n/weekly"
+    [evidence] = b.evidences(sqlite_parts)
+    assert evidence["page_url"] == f"{sqlite_parts.settings.public_url}/n/weekly"

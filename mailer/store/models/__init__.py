@@ -1,6 +1,15 @@
-"""All tables, one file per subject: installation, readers, content, sending, relays."""
+"""All tables, one file per subject."""
 
+from mailer.store.models.accounts import Erasure, ImportRun, OperatorAction, Witness
 from mailer.store.models.base import Base
+from mailer.store.models.consents import (
+    ConsentEvent,
+    ConsentEvidence,
+    LogCheckpoint,
+    LogEntry,
+    LogTile,
+    PendingLeaf,
+)
 from mailer.store.models.content import (
     Article,
     Campaign,
@@ -12,8 +21,6 @@ from mailer.store.models.content import (
 )
 from mailer.store.models.installation import Installation, Publisher, Worker
 from mailer.store.models.readers import (
-    ConsentEvent,
-    ConsentEvidence,
     Newsletter,
     Notice,
     Purpose,
@@ -33,11 +40,18 @@ __all__ = [
     "ConsentEvidence",
     "Digest",
     "DigestArticle",
+    "Erasure",
     "Feed",
     "Feedback",
+    "ImportRun",
     "Installation",
+    "LogCheckpoint",
+    "LogEntry",
+    "LogTile",
     "Newsletter",
     "Notice",
+    "OperatorAction",
+    "PendingLeaf",
     "ProviderHold",
     "Publisher",
     "Purpose",
@@ -48,6 +62,7 @@ __all__ = [
     "Subscription",
     "Suppression",
     "Variant",
+    "Witness",
     "Worker",
     "attempt",
     "delivery",

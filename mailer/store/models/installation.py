@@ -18,6 +18,8 @@ class Installation(Base):
     id: Mapped[id_column]
     key_fingerprints: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
+    halted: Mapped[str | None]
+    """Why nothing is sent until an operator says so; None while all is well."""
 
 
 class Publisher(Base):

@@ -96,39 +96,8 @@ class Subscriber(Base):
     timezone: Mapped[str]
     attributes: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
-
-
-class ConsentEvent(Base):
-    """What a reader said, once and for ever. Holds no personal data; rows are never changed."""
-
-    __tablename__ = "consent_event"
-
-    id: Mapped[id_column]
-    event_id: Mapped[str] = mapped_column(unique=True)
-    newsletter_id: Mapped[newsletter_key]
-    purpose_id: Mapped[int] = mapped_column(BigId, ForeignKey("purpose.id"))
-    subscriber_id: Mapped[int] = mapped_column(BigId, index=True)
-    state: Mapped[str]
-    method: Mapped[str]
-    notice_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("notice.id"))
-    notice_assumed: Mapped[bool]
-    at: Mapped[datetime]
-
-
-class ConsentEvidence(Base):
-    """The personal part of a consent event, apart from it so that it can be forgotten."""
-
-    __tablename__ = "consent_evidence"
-
-    event_id: Mapped[str] = mapped_column(
-        ForeignKey("consent_event.event_id", ondelete="CASCADE"), primary_key=True
-    )
-    address: Mapped[str]
-    ip: Mapped[str]
-    user_agent: Mapped[str]
-    page_url: Mapped[str]
-    source: Mapped[str]  # what an operator or an import stated
-    confirmation_message_id: Mapped[str]
+    sealed_key: Mapped[bytes] = mapped_column(server_default=text("''"))
+    """The reader's own key (`mailer.store.vault`); it goes with the row."""
 
 
 class Subscription(Base):
@@ -144,6 +113,12 @@ class Subscription(Base):
             sqlite_where=text("state = 'active'"),
         ),
         Index("ix_subscription_newsletter", "newsletter_id", "subscriber_id"),
+        Index(
+            "ix_subscription_ends",
+            "valid_until",
+            postgresql_where=text("valid_until IS NOT NULL"),
+            sqlite_where=text("valid_until IS NOT NULL"),
+        ),
         Index(
             "ix_subscription_pending",
             "since",
@@ -163,6 +138,7 @@ class Subscription(Base):
     )
     state: Mapped[str]
     since: Mapped[datetime]
+    valid_until: Mapped[datetime | None]  # of an implied consent, which ends by itself
     request: Mapped[int]  # the number of the sign-up that asked: its link confirms this, none older
     details: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     """What whoever asked said of the reader; believed when the request is confirmed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import getpass
 import os
 import random
 import socket
@@ -76,6 +77,12 @@ class Parts:
     def now(self) -> datetime:
         """The time, as this process sees it."""
         return now()
+
+    @property
+    def operator(self) -> str:
+        """Who acts, for the audit trail: the person behind this process, and their machine."""
+        name = os.environ.get("SUDO_USER") or getpass.getuser()
+        return f"{name}@{socket.gethostname()}"
 
     def sender(self, worker: str) -> Sender:
         """Build the sender of a worker process; it is not started."""

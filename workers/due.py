@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from mailer.domain.errors import Refusal
 from mailer.services.alive import BEAT_EVERY, say_alive, say_gone
+from mailer.services.checkpoints import sign_daily
 from mailer.services.consent_log import sequence_in_turn
 from mailer.services.preparing import prepare_campaign
 from mailer.services.tick import Due, run_due_digests, sweep, tick
@@ -27,8 +28,9 @@ def run_digests(parts: Parts) -> int:
 
 
 def sweep_once(parts: Parts) -> None:
-    """Put right what was left behind, and end what is overdue."""
+    """Put right what was left behind, end what is overdue, and sign the log when a day is over."""
     sweep(parts.sessions, now=parts.now, pause=_let_others_write)
+    sign_daily(parts.sessions, parts.notary, now=parts.now)
 
 
 def sequence_once(parts: Parts) -> None:

@@ -1,4 +1,4 @@
-"""The checkpoints that were signed: one for every length that the log had at such a time."""
+"""The checkpoints that were signed, in the database."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from mailer.domain.checkpoints import Checkpoint
 from mailer.store.models import LogCheckpoint
 from mailer.store.once import insert_once
 
 
 def newest_checkpoint(session: Session) -> LogCheckpoint | None:
-    """Return the checkpoint that covers most of the log."""
-    return session.scalar(select(LogCheckpoint).order_by(LogCheckpoint.size.desc()).limit(1))
+    """Return the checkpoint that was signed last."""
+    return session.scalar(select(LogCheckpoint).order_by(LogCheckpoint.id.desc()).limit(1))
 
 
-def keep_checkpoint(session: Session, size: int, note: str, *, now: datetime) -> None:
-    """Add a checkpoint, unless one of this size stands already."""
-    insert_once(session, LogCheckpoint, {"size": size, "note": note, "at": now})
+def keep_checkpoint(session: Session, checkpoint: Checkpoint, note: str, *, now: datetime) -> None:
+    """Add a checkpoint, unless it stands there already."""
+    values = {"origin": checkpoint.origin, "size": checkpoint.size, "note": note, "at": now}
+    insert_once(session, LogCheckpoint, values)

@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
+from mailer.cli import consent_audit
 from mailer.cli.console import AsJson, answer_rows, example
 from mailer.cli.opening import open_installation
 from mailer.services.readers import consent_events, require_reader
 from mailer.store.engine import reading
 
 app = typer.Typer()
+app.add_typer(consent_audit.app)
 
 
 @app.command(epilog=example("mailer consent show amina@example.org --json"))
@@ -29,8 +31,3 @@ def show(
         ("at", "newsletter", "purpose", "state", "method", "notice", "evidence"),
         empty=f"{email} has said nothing yet.",
     )
-
-
-@app.callback()
-def _noun() -> None:
-    """Keep `consent` a noun while it has one verb."""

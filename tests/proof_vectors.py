@@ -35,6 +35,7 @@ ORIGIN = "news.example.org/consent-log/0123456789abcdef"
 OTHER_ORIGIN = "press.example.net/consent-log/fedcba9876543210"
 SIGNER, STRANGER = SigningKey(b"the log key of the vectors"), SigningKey(b"a stranger's key")
 KEY = SIGNER.public(ORIGIN).text
+STRANGER_KEY = STRANGER.public(ORIGIN).text
 READER_KEY = hashlib.sha256(b"the reader's key of the vectors").digest()
 
 Document = dict[str, Any]

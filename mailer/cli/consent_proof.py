@@ -45,6 +45,7 @@ def prove(
     It holds the events with the wording and the evidence, their way to a signed root of the consent
     log, and nothing of anybody else. `mailer consent verify` and docs/verify.html check it.
     """
+    from mailer.domain.checkpoints import read_checkpoint
     from mailer.services.proving import Asked, prove
 
     if out is not None and out.exists():
@@ -56,13 +57,13 @@ def prove(
         print_json(document)
         return
     _write_new(out, json.dumps(document, ensure_ascii=False, indent=2) + "\n")
-    size = document["checkpoint"].split("\n")[1]
+    size = read_checkpoint(document["checkpoint"]).size
     events = len(document["events"])
     answer(
         as_json,
-        {"file": out, "events": events, "size": int(size), "public_key": document["public_key"]},
+        {"file": out, "events": events, "size": size, "public_key": document["public_key"]},
         f"Wrote {out}: {events} {'event' if events == 1 else 'events'} of {email}, in a log of "
-        f"{size} leaves. Whoever gets it checks it with `mailer consent verify {out}` or with "
+        f"{_leaves(size)}. Whoever gets it checks it with `mailer consent verify {out}` or with "
         f"docs/verify.html, and with this key: {document['public_key']}",
     )
 
@@ -216,7 +217,7 @@ def _verify_checkpoint(content: bytes, keys: list[PublicKey], as_json: bool) -> 
         "valid": True, "origin": checkpoint.origin, "size": checkpoint.size,
         "root": checkpoint.root.hex(), "public_key": key.text,
     }  # fmt: skip
-    sentence = f"Signed: the consent log {checkpoint.origin} held {checkpoint.size} leaves."
+    sentence = f"Signed: the consent log {checkpoint.origin} held {_leaves(checkpoint.size)}."
     answer(as_json, document, sentence)
 
 
@@ -232,7 +233,7 @@ def _say_proved(proved: Proved, as_json: bool) -> None:
         return
     lines = [
         f"Proved: {'this is' if len(events) == 1 else 'these are'} in the consent log "
-        f"{checkpoint.origin}, which held {checkpoint.size} leaves when it was signed."
+        f"{checkpoint.origin}, which held {_leaves(checkpoint.size)} when it was signed."
     ]
     for event in events:
         at = shown(datetime.fromisoformat(event["at"]))
@@ -253,6 +254,10 @@ def _say_proved(proved: Proved, as_json: bool) -> None:
             "The public key in the file itself was believed. To rule out a forged file, compare it "
             f"with the publisher's, or give that one with --public-key: {proved.key.text}"
         )
+
+
+def _leaves(number: int) -> str:
+    return f"{number} {'leaf' if number == 1 else 'leaves'}"
 
 
 def _event(event: Any, notices: Any) -> dict[str, Any]:

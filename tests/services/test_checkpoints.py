@@ -98,7 +98,7 @@ def test_where_the_last_rows_are_gone_nothing_is_signed(parts: Parts) -> None:
     sign(parts)
     with unguarded(parts) as session:
         session.execute(delete(LogEntry).where(LogEntry.leaf_index >= 8))
-    with pytest.raises(LogContradicted, match="holds 8 leaves, and the checkpoint in the database"):
+    with pytest.raises(LogContradicted, match="has 8 leaves, and the checkpoint in the database"):
         sign(parts)
     with unguarded(parts) as session:  # the database forgets; the folder does not
         session.execute(delete(LogCheckpoint))
@@ -167,7 +167,7 @@ def test_a_log_is_begun_anew_under_another_name_when_somebody_says_so(parts: Par
     assert again.checkpoint.origin == anew.checkpoint.origin
     with unguarded(parts) as session:  # a second loss is found as the first was
         session.execute(delete(LogEntry).where(LogEntry.leaf_index >= 9))
-    with pytest.raises(LogContradicted, match="holds 9 leaves"):
+    with pytest.raises(LogContradicted, match="has 9 leaves"):
         sign(parts)
     assert begin_anew(parts.sessions, parts.notary, now=b.NOW).checkpoint.origin.endswith(".3")
 

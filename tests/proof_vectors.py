@@ -127,6 +127,17 @@ def proof(size: int, places: dict[int, int], *, disclosed: bool = True) -> Docum
     return proof_document(note, SIGNER.public(ORIGIN), proofs, wordings)
 
 
+def dated(at: str) -> bytes:
+    """Return a proof that somebody signed with the time of its only event set to this."""
+    made = proof(1, {0: 0})
+    event = made["events"][0]
+    event["leaf"]["at"] = at
+    event["checksums"] = checksums(event)
+    root = hash_of_leaf(canonical(event["leaf"]))
+    made["checkpoint"] = SIGNER.sign(Checkpoint(ORIGIN, 1, root))
+    return _bytes(made)
+
+
 WHOLE = proof(1_000, {0: 0, 1: 300, 2: 999})
 
 

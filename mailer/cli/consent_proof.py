@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +17,8 @@ from mailer.domain.errors import Refusal
 if TYPE_CHECKING:
     from mailer.domain.checkpoints import PublicKey
     from mailer.domain.proofs import Proved
+    from mailer.services.checkpoints import Signed
+    from mailer.wiring import Parts
 
 app = typer.Typer()
 
@@ -109,7 +110,11 @@ def verify(
 
 
 @app.command(
-    epilog=example("mailer consent checkpoint", "mailer consent checkpoint --public-key > log.key")
+    epilog=example(
+        "mailer consent checkpoint",
+        "mailer consent checkpoint --public-key > log.key",
+        "mailer consent checkpoint --email auditor@example.net",
+    )
 )
 def checkpoint(
     public_key: Annotated[
@@ -119,6 +124,9 @@ def checkpoint(
         bool,
         typer.Option("--begin-anew", help="Sign under a new name: part of the log is lost."),
     ] = False,
+    email: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Mail it to somebody outside, too.")
+    ] = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -151,6 +159,8 @@ def checkpoint(
             )
     else:
         signed = checkpoints.sign_checkpoint(parts.sessions, parts.notary, now=parts.now())
+    if email is not None:
+        _mail(parts, signed, email)
     made = signed.checkpoint
     document = {
         "origin": made.origin,
@@ -163,6 +173,26 @@ def checkpoint(
     answer(as_json, document, signed.note.removesuffix("\n"))
     if not as_json:
         say(f"Kept in {parts.notary.folder.path}: keep a copy where nobody can change it.")
+
+
+def _mail(parts: Parts, signed: Signed, email: str) -> None:
+    from mailer.cli.watching import say_if_nobody_works
+    from mailer.domain.addresses import parse_address
+    from mailer.services.checkpoint_mail import mail_checkpoint
+
+    address = parse_address(email)
+    with parts.sessions.begin() as session:
+        mail_checkpoint(
+            session,
+            signed,
+            address,
+            renderer=parts.renderer,
+            suppression_key=parts.suppression_key,
+            now=parts.now(),
+        )
+    parts.doorbell.ring_send()
+    say_if_nobody_works(parts)
+    say(f"The checkpoint is on its way to {address}.")
 
 
 def _write_new(path: Path, content: str) -> None:
@@ -201,7 +231,7 @@ def _public_keys(key_or_file: str) -> list[PublicKey]:
 
 
 def _is_checkpoint(content: bytes) -> bool:
-    return b"\n\n\xe2\x80\x94 " in content and not content.lstrip().startswith(b"{")
+    return "\n— ".encode() in content and not content.lstrip().startswith(b"{")
 
 
 def _verify_checkpoint(content: bytes, keys: list[PublicKey], as_json: bool) -> None:
@@ -212,7 +242,9 @@ def _verify_checkpoint(content: bytes, keys: list[PublicKey], as_json: bool) -> 
             "A checkpoint does not hold its key: add --public-key, which the publisher prints with "
             "`mailer consent checkpoint --public-key`."
         )
-    checkpoint, key = verify_checkpoint(content.decode("utf-8", "replace"), keys)
+    # It may have been saved from a mail, with other line ends; what is signed has these.
+    note = "\n".join(content.decode("utf-8-sig", "replace").strip().splitlines()) + "\n"
+    checkpoint, key = verify_checkpoint(note, keys)
     document = {
         "valid": True, "origin": checkpoint.origin, "size": checkpoint.size,
         "root": checkpoint.root.hex(), "public_key": key.text,
@@ -236,9 +268,8 @@ def _say_proved(proved: Proved, as_json: bool) -> None:
         f"{checkpoint.origin}, which held {_leaves(checkpoint.size)} when it was signed."
     ]
     for event in events:
-        at = shown(datetime.fromisoformat(event["at"]))
         lines.append(
-            f"\n{at}  {shown(event['state'])}: {shown(event['newsletter'])}/"
+            f"\n{event['at']}  {shown(event['state'])}: {shown(event['newsletter'])}/"
             f"{shown(event['purpose'])} ({shown(event['method'])}), leaf {event['index']}"
         )
         lines += [

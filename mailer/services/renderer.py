@@ -129,6 +129,19 @@ class Renderer:
             session, source, locale, lambda: self._compile("confirmation", context, headers), now
         )
 
+    def store_checkpoint_variant(
+        self, session: Session, newsletter: Newsletter, note: str, size: int, *, now: datetime
+    ) -> int:
+        """Compile the mail that carries a checkpoint of the consent log to somebody outside."""
+        locale = "en"  # the words of the template
+        context = {**_house(session, newsletter, locale), "note": note.rstrip("\n"), "size": size}
+        headers = _sender_headers(newsletter, locale=locale, auto_submitted=True)
+        described = json.dumps([context, repr(headers)], sort_keys=True).encode()
+        source = f"checkpoint:{hashlib.sha256(described).hexdigest()}"
+        return _stored(
+            session, source, locale, lambda: self._compile("checkpoint", context, headers), now
+        )
+
     def sample_values(self, *, email: str, name: str = "", now: datetime) -> ReaderValues:
         """Return the values of nobody: links that lead to the sign-up page, not to a reader."""
         return ReaderValues(

@@ -124,6 +124,10 @@ def test_checkpoints_are_printed_kept_and_verified(weekly: Command, home: Path) 
     assert (told["size"], told["note"]) == (1, made.out)
     verified = weekly("consent", "verify", str(kept), "--public-key", told["public_key"])
     assert verified.out == f"Signed: the consent log {told['origin']} held 1 leaf.\n"
+    saved = Path("saved-from-a-mail.txt")
+    saved.write_bytes(b"\r\n" + kept.read_bytes().rstrip().replace(b"\n", b"\r\n"))
+    again = weekly("consent", "verify", str(saved), "--public-key", told["public_key"])
+    assert again.out == verified.out
     assert "add --public-key" in weekly("consent", "verify", str(kept)).err
     stranger = weekly("consent", "verify", str(kept), "--public-key", published.KEY, "--json")
     assert json.loads(stranger.out)["step"] == "origin"
@@ -137,3 +141,17 @@ def test_a_log_that_lost_nothing_is_not_begun_anew(weekly: Command) -> None:
     refused = weekly("consent", "checkpoint", "--begin-anew", "--yes")
     assert refused.status == 1
     assert "there is nothing to begin anew" in refused.err
+
+
+def test_a_checkpoint_is_mailed_to_somebody_outside(weekly: Command) -> None:
+    sent = weekly("consent", "checkpoint", "--email", "auditor@outside.test")
+    assert sent.status == 0
+    assert "is on its way to auditor@outside.test" in sent.err
+    assert weekly("consent", "checkpoint", "--email", "nobody").status == 1
+
+
+def test_a_forged_time_is_shown_as_it_stands(mailer: Command, tmp_path: Path) -> None:
+    forged = tmp_path / "forged.json"
+    forged.write_bytes(published.dated("9999-99-99T99:99:99.999Z"))
+    ended = mailer("consent", "verify", str(forged))
+    assert (ended.status, "9999-99-99T99:99:99.999Z" in ended.out) == (0, True)

@@ -10,9 +10,11 @@ import socket
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from urllib.parse import urlsplit
 
 from sqlalchemy import Engine
 
+from mailer.domain.checkpoints import SigningKey
 from mailer.domain.errors import Refusal
 from mailer.domain.links import Links
 from mailer.domain.relays import (
@@ -30,6 +32,7 @@ from mailer.feeds import fetch
 from mailer.logs import log_to_stderr
 from mailer.rendering import DkimSigner
 from mailer.services.articles import Fetch
+from mailer.services.checkpoints import Notary
 from mailer.services.composing import Composer, MailIdentity
 from mailer.services.installing import make_keys, remember_keys
 from mailer.services.renderer import Renderer
@@ -37,6 +40,7 @@ from mailer.services.sending import Access, Pace, Sender
 from mailer.settings import KEY_NAMES, BadSetting, Settings, load
 from mailer.signing import dkim_signer
 from mailer.store.engine import Sessions, open_engine, open_sessions
+from mailer.store.log import CheckpointFolder
 from mailer.store.migrate import create, refuse_wrong_version
 from mailer.store.relays import DEFAULT_RELAY, RelayRow, point_default_at
 from mailer.store.sealing import Sealer
@@ -83,6 +87,17 @@ class Parts:
         """Who acts, for the audit trail: the person behind this process, and their machine."""
         name = os.environ.get("SUDO_USER") or getpass.getuser()
         return f"{name}@{socket.gethostname()}"
+
+    @property
+    def notary(self) -> Notary:
+        """Who signs the consent log."""
+        keys = self.settings.keys["MAILER_LOG_KEY"].split(",")
+        return Notary(
+            urlsplit(self.settings.public_url).netloc,
+            [SigningKey(key.strip().encode()) for key in keys if key.strip()],
+            self.suppression_key,
+            CheckpointFolder(self.settings.witness_dir / "checkpoints"),
+        )
 
     def sender(self, worker: str) -> Sender:
         """Build the sender of a worker process; it is not started."""

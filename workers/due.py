@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from mailer.domain.errors import Refusal
 from mailer.services.alive import BEAT_EVERY, say_alive, say_gone
+from mailer.services.checkpoints import sign_daily
+from mailer.services.consent_log import sequence_in_turn
 from mailer.services.preparing import prepare_campaign
 from mailer.services.tick import Due, run_due_digests, sweep, tick
 from mailer.wiring import Parts, worker_name
@@ -26,12 +28,19 @@ def run_digests(parts: Parts) -> int:
 
 
 def sweep_once(parts: Parts) -> None:
-    """Put right what was left behind, and end what is overdue."""
+    """Put right what was left behind, end what is overdue, and sign the log when a day is over."""
     sweep(parts.sessions, now=parts.now, pause=_let_others_write)
+    sign_daily(parts.sessions, parts.notary, now=parts.now)
+
+
+def sequence_once(parts: Parts) -> None:
+    """Give the leaves that wait their place in the consent log."""
+    sequence_in_turn(parts.sessions)
 
 
 def work_off(parts: Parts, progress: Callable[[str], None] = lambda _: None) -> bool:
     """Do everything but the sending that is due now; say whether there was any."""
+    sequence_once(parts)
     due = tick_once(parts)
     for campaign_id in due.campaigns:
         progress(f"preparing campaign {campaign_id}")
@@ -67,6 +76,7 @@ def work_until_idle(parts: Parts, progress: Callable[[str], None] = lambda _: No
                 _say_alive(parts, name)
             if not worked:
                 tick_once(parts)  # ends the campaigns that have just been sent
+                sequence_once(parts)  # what relays said of readers, and who left meanwhile
                 return
     finally:
         sender.stop()

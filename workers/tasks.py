@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from mailer.domain.errors import Refusal
-from mailer.doorbell import DIGESTS, PREPARE, SWEEP, TICK, WAKE_SENDER
+from mailer.doorbell import DIGESTS, PREPARE, SEQUENCE, SWEEP, TICK, WAKE_SENDER
 from workers import host
 from workers.app import app
-from workers.due import prepare_one, run_digests, sweep_once, tick_once
+from workers.due import prepare_one, run_digests, sequence_once, sweep_once, tick_once
 
 
 @app.task(name=WAKE_SENDER)
@@ -38,6 +38,12 @@ def digests() -> None:
 def sweep() -> None:
     """Something may have been left behind."""
     sweep_once(host.parts())
+
+
+@app.task(name=SEQUENCE)
+def sequence() -> None:
+    """Leaves may wait for their place in the consent log."""
+    sequence_once(host.parts())
 
 
 @app.task(name=PREPARE)

@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
+from mailer.cli import consent_proof
 from mailer.cli.console import AsJson, answer_rows, example
 from mailer.cli.opening import open_installation
 from mailer.services.readers import consent_events, require_reader
 from mailer.store.engine import reading
 
 app = typer.Typer()
+app.add_typer(consent_proof.app)
 
 
 @app.command(epilog=example("mailer consent show amina@example.org --json"))

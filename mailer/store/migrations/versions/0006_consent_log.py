@@ -91,10 +91,13 @@ def _log() -> None:
     )
     op.create_table(
         "consent_checkpoint",
-        sa.Column("size", BIG_ID, autoincrement=False, nullable=False),
+        sa.Column("id", BIG_ID, nullable=False),
+        sa.Column("origin", sa.String(), nullable=False),
+        sa.Column("size", BIG_ID, nullable=False),
         sa.Column("note", sa.String(), nullable=False),
         sa.Column("at", Instant(), nullable=False),
-        sa.PrimaryKeyConstraint("size", name=op.f("pk_consent_checkpoint")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_consent_checkpoint")),
+        sa.UniqueConstraint("origin", "size", name=op.f("uq_consent_checkpoint_origin_size")),
     )
 
 

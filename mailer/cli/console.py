@@ -154,8 +154,8 @@ def progress(words: str) -> Iterator[Any]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(words, total=None)
 
-        def advance(done: int, total: int | None) -> None:
-            bar.update(task, completed=done, total=total)
+        def advance(done: int, total: int | None, doing: str = words) -> None:
+            bar.update(task, completed=done, total=total, description=doing)
 
         yield advance
 

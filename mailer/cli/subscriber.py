@@ -21,6 +21,7 @@ from mailer.cli.console import (
     say,
 )
 from mailer.cli.opening import open_installation
+from mailer.cli.subscriber_import import import_readers
 from mailer.domain.addresses import parse_address
 from mailer.domain.consent import Method
 from mailer.domain.schedule import zone
@@ -39,6 +40,15 @@ from mailer.store.engine import reading
 from mailer.store.readers import ReaderDetails, lock_reader
 
 app = typer.Typer()
+app.command(
+    "import",
+    epilog=example(
+        "mailer subscriber import weekly list.csv --purpose updates --source 'old list, 2024' "
+        "--dry-run",
+        "mailer subscriber import weekly list.csv --purpose updates --source 'old list, 2024' "
+        "--map email=E-mail --map name='First Name'",
+    ),
+)(import_readers)
 
 Reader = Annotated[str, typer.Argument(metavar="EMAIL", help="The reader's address or id.")]
 NewsletterName = Annotated[str, typer.Argument(metavar="NEWSLETTER", help="Short name or id.")]

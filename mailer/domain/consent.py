@@ -72,6 +72,7 @@ TRANSITIONS: dict[tuple[SubscriptionState | None, ConsentState], SubscriptionSta
     (_S.EXPIRED, _C.GIVEN): _S.ACTIVE,
     (None, _C.REFUSED): _S.REFUSED,
     (_S.PENDING, _C.REFUSED): _S.REFUSED,
+    (_S.EXPIRED, _C.REFUSED): _S.REFUSED,  # or a later import would take the old "yes" for one
     (_S.PENDING, _C.EXPIRED): _S.EXPIRED,
     (_S.ACTIVE, _C.EXPIRED): _S.EXPIRED,
     (_S.PENDING, _C.WITHDRAWN): _S.LEFT,

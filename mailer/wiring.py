@@ -32,6 +32,7 @@ from mailer.rendering import DkimSigner
 from mailer.services.articles import Fetch
 from mailer.services.composing import Composer, MailIdentity
 from mailer.services.installing import make_keys, remember_keys
+from mailer.services.practice import Practice
 from mailer.services.renderer import Renderer
 from mailer.services.sending import Access, Pace, Sender
 from mailer.settings import KEY_NAMES, BadSetting, Settings, load
@@ -83,6 +84,17 @@ class Parts:
         """Who acts, for the audit trail: the person behind this process, and their machine."""
         name = os.environ.get("SUDO_USER") or getpass.getuser()
         return f"{name}@{socket.gethostname()}"
+
+    @property
+    def practice(self) -> Practice:
+        """How this installation treats personal data."""
+        return Practice(
+            periods=self.settings.retention,
+            smtp_url=self.settings.smtp_url,
+            public_url=self.settings.public_url,
+            suppression_key=self.suppression_key,
+            message_id_of=self.identity.message_id,
+        )
 
     def sender(self, worker: str) -> Sender:
         """Build the sender of a worker process; it is not started."""

@@ -31,6 +31,7 @@ def upgrade() -> None:
     _evidence_apart()
     _log()
     _accounts()
+    _retention()
     _seal_what_was_said_before()
 
 
@@ -147,6 +148,15 @@ def _accounts() -> None:
         sa.Column("last_log_index", BIG_ID, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_witness")),
     )
+
+
+def _retention() -> None:
+    op.add_column("installation", sa.Column("retained_at", Instant(), nullable=True))
+    to_an_address = sa.text("recipient_hash IS NOT NULL")
+    op.create_index(
+        "ix_delivery_recipient_hash", "delivery", ["recipient_hash"],
+        postgresql_where=to_an_address, sqlite_where=to_an_address,
+    )  # fmt: skip
 
 
 def _seal_what_was_said_before() -> None:

@@ -31,6 +31,7 @@ from mailer.logs import log_to_stderr
 from mailer.rendering import DkimSigner
 from mailer.services.articles import Fetch
 from mailer.services.composing import Composer, MailIdentity
+from mailer.services.erasing import Places
 from mailer.services.installing import make_keys, remember_keys
 from mailer.services.renderer import Renderer
 from mailer.services.sending import Access, Pace, Sender
@@ -83,6 +84,17 @@ class Parts:
         """Who acts, for the audit trail: the person behind this process, and their machine."""
         name = os.environ.get("SUDO_USER") or getpass.getuser()
         return f"{name}@{socket.gethostname()}"
+
+    @property
+    def places(self) -> Places:
+        """Where, besides in rows, readers leave traces: in an inbox of earlier times, too."""
+        return Places(
+            self.settings.home,
+            Mailbox(self.settings.inbox_dir),
+            self.engine,
+            self.settings.migration_url,
+            self.suppression_key,
+        )
 
     def sender(self, worker: str) -> Sender:
         """Build the sender of a worker process; it is not started."""

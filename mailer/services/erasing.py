@@ -9,7 +9,7 @@ more, goes on with it (docs/crash-table.md).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -72,7 +72,9 @@ class Erased:
     """Of the reader who is gone; None: there was none of this address."""
     before: datetime | None
     """When whoever had this address was erased the time before."""
-    found: Found = field(default_factory=Found)
+    found: Found
+    sought: tuple[bytes, ...]
+    """What must not be left between the rows either: the person's texts, and the reader's key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ def erase(
     found = Found(
         tests=strip_tests_to(session, hashed), bounces=strip_mentions(session, hashed, person)
     )
-    return Erased(hashed, person, None, before, found)
+    return Erased(hashed, person, None, before, found, person.spellings)
 
 
 def erase_reader(
@@ -133,7 +135,7 @@ def erase_reader(
     `spelled`: their address as it was given now. `noted_at`: when they were erased before, as a
     journal tells.
     """
-    subscriber_id, hashed = reader.id, reader.address_hash
+    subscriber_id, hashed, key = reader.id, reader.address_hash, reader.sealed_key
     person = person_of(session, reader, spelled)
     withdrawn = withdraw(session, reader, Evidence(Method.ERASURE), now=now)
     suppress(session, hashed, SuppressionReason.ERASURE, now=now)
@@ -145,7 +147,8 @@ def erase_reader(
         evidence=delete_reader(session, reader),
     )
     note_erasure(session, subscriber_id, hashed, method, at=noted_at or now)
-    return Erased(hashed, person, subscriber_id, None, found)
+    sought = (*person.spellings, key)
+    return Erased(hashed, person, subscriber_id, None, found, sought)
 
 
 def erase_again(
@@ -188,7 +191,7 @@ def clean_up(
         places,
         {erased.address_hash},
         [erasure] if erasure else [],
-        sought=erased.person.spellings,
+        sought=erased.sought,
         now=now,
     )
 

@@ -31,6 +31,7 @@ from mailer.logs import log_to_stderr
 from mailer.rendering import DkimSigner
 from mailer.services.articles import Fetch
 from mailer.services.composing import Composer, MailIdentity
+from mailer.services.erasing import Places
 from mailer.services.installing import make_keys, remember_keys
 from mailer.services.practice import Practice
 from mailer.services.renderer import Renderer
@@ -94,6 +95,17 @@ class Parts:
             public_url=self.settings.public_url,
             suppression_key=self.suppression_key,
             message_id_of=self.identity.message_id,
+        )
+
+    @property
+    def places(self) -> Places:
+        """Where, besides in rows, readers leave traces: in an inbox of earlier times, too."""
+        return Places(
+            self.settings.home,
+            Mailbox(self.settings.inbox_dir),
+            self.engine,
+            self.settings.migration_url,
+            self.suppression_key,
         )
 
     def sender(self, worker: str) -> Sender:

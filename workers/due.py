@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from mailer.domain.errors import Refusal
 from mailer.services.alive import BEAT_EVERY, say_alive, say_gone
+from mailer.services.erasing import finish_erasures
 from mailer.services.preparing import prepare_campaign
 from mailer.services.tick import Due, run_due_digests, sweep, tick
 from mailer.wiring import Parts, worker_name
@@ -28,6 +29,7 @@ def run_digests(parts: Parts) -> int:
 def sweep_once(parts: Parts) -> None:
     """Put right what was left behind, and end what is overdue."""
     sweep(parts.sessions, now=parts.now, pause=_let_others_write)
+    finish_erasures(parts.sessions, parts.places, now=parts.now)
 
 
 def work_off(parts: Parts, progress: Callable[[str], None] = lambda _: None) -> bool:

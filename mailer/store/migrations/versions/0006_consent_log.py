@@ -118,6 +118,7 @@ def _accounts() -> None:
         sa.Column("address_hash", sa.String(), nullable=False),
         sa.Column("method", sa.String(), nullable=False),
         sa.Column("at", Instant(), nullable=False),
+        sa.Column("cleaned_at", Instant(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure")),
         sa.UniqueConstraint("subscriber_id", name=op.f("uq_erasure_subscriber_id")),
     )

@@ -112,35 +112,35 @@ def rights(contact: str) -> list[dict[str, str]]:
     own = "the page “Preferences”, to which every mail has a link"
     return [
         {
-            "right": "withdraw your consent at any time",
+            "right": "Withdraw your consent at any time",
             "article": "7 (3)",
             "how": f"Use the link “Unsubscribe” in any mail, or {own}. What was sent before stays "
             "lawful.",
         },
         {
-            "right": "know what is kept about you, and get a copy",
+            "right": "Know what is kept about you, and get a copy",
             "article": "15",
             "how": f"This document. For another one use {own}.",
         },
         {
-            "right": "have what is wrong put right",
+            "right": "Have what is wrong put right",
             "article": "16",
             "how": f"Name and language: {own}. Everything else: {write}",
         },
         {
-            "right": "have everything deleted",
+            "right": "Have everything deleted",
             "article": "17",
             "how": f"Use the button “Delete everything about me” on {own}. {write}",
         },
-        {"right": "have the use of your data restricted", "article": "18", "how": write},
+        {"right": "Have the use of your data restricted", "article": "18", "how": write},
         {
-            "right": "take your data elsewhere",
+            "right": "Take your data elsewhere",
             "article": "20",
             "how": "The JSON file holds all of this in a form that programs read.",
         },
-        {"right": "object", "article": "21", "how": write},
+        {"right": "Object", "article": "21", "how": write},
         {
-            "right": "complain to a supervisory authority",
+            "right": "Complain to a supervisory authority",
             "article": "77",
             "how": "Turn to the authority where you live or work, or where the publisher is.",
         },

@@ -53,7 +53,7 @@ delivery = Table(
     Column("fence", Integer, nullable=False, server_default="0"),
     Column("attempts", SmallInteger, nullable=False, server_default="0"),
     Column("lane", SmallInteger, nullable=False),
-    Column("serial", Integer, nullable=False, server_default="0"),  # of the request to confirm
+    Column("serial", Integer, nullable=False, server_default="0"),  # of the request, or its day
     Column("kind", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("provider", Text, nullable=False),

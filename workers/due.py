@@ -9,7 +9,9 @@ from collections.abc import Callable
 from mailer.domain.errors import Refusal
 from mailer.services.alive import BEAT_EVERY, say_alive, say_gone
 from mailer.services.erasing import finish_erasures
+from mailer.services.old_files import Folders
 from mailer.services.preparing import prepare_campaign
+from mailer.services.retention import Job, retain_daily
 from mailer.services.tick import Due, run_due_digests, sweep, tick
 from mailer.wiring import Parts, worker_name
 
@@ -30,6 +32,17 @@ def sweep_once(parts: Parts) -> None:
     """Put right what was left behind, and end what is overdue."""
     sweep(parts.sessions, now=parts.now, pause=_let_others_write)
     finish_erasures(parts.sessions, parts.places, now=parts.now)
+
+
+def retain_once(parts: Parts) -> None:
+    """Delete what has been kept for long enough, if nobody has today."""
+    retain_daily(retention_job(parts), parts.settings.retention)
+
+
+def retention_job(parts: Parts) -> Job:
+    """Return what the retention job needs."""
+    folders = Folders(parts.settings.home, parts.settings.inbox_dir)
+    return Job(parts.sessions, folders, parts.now, _let_others_write)
 
 
 def work_off(parts: Parts, progress: Callable[[str], None] = lambda _: None) -> bool:
@@ -69,6 +82,7 @@ def work_until_idle(parts: Parts, progress: Callable[[str], None] = lambda _: No
                 _say_alive(parts, name)
             if not worked:
                 tick_once(parts)  # ends the campaigns that have just been sent
+                retain_once(parts)
                 return
     finally:
         sender.stop()

@@ -8,13 +8,16 @@ from typing import Annotated
 
 import typer
 
-from mailer.cli.console import AsJson, CannotRead, answer, example, say
+from mailer.cli.console import AsJson, CannotRead, answer, answer_rows, example, say
 from mailer.cli.opening import open_installation
+from mailer.cli.safeguards import safeguards
 from mailer.domain.addresses import parse_address
 from mailer.services.lookup import as_id
 from mailer.services.personal_data import as_json as to_json
 from mailer.services.personal_data import personal_data, personal_data_of, reading_habits
+from mailer.services.processing_record import processing_record
 from mailer.services.readers import require_reader
+from mailer.services.retention import retain_now, what_is_due
 from mailer.store.actions import note_action
 from mailer.store.engine import reading
 
@@ -92,3 +95,62 @@ def write_private(path: Path, text: str) -> None:
         raise CannotRead(f"{path} exists already: choose another name.") from None
     except OSError as error:
         raise CannotRead(f"Cannot write {path} ({error.strerror}): choose another path.") from None
+
+
+@app.command(epilog=example("mailer privacy retention --dry-run"))
+def retention(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; delete nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete what has been kept for long enough; the workers do it once a day.
+
+    Every kind of data has a setting of its own, MAILER_RETENTION_…, in days.
+    """
+    from workers.due import retention_job
+
+    parts = open_installation()
+    job, periods = retention_job(parts), parts.settings.retention
+    outcomes = what_is_due(job, periods) if dry_run else retain_now(job, periods)
+    if not dry_run:
+        counts = {each.kind.value: each.number for each in outcomes if each.number}
+        with parts.sessions.begin() as session:
+            note_action(
+                session, parts.operator, "privacy retention", now=parts.now(), details=counts
+            )
+    name = "due" if dry_run else "deleted"
+    rows = [
+        {
+            "kind": each.kind.value,
+            "what": each.period.rule.what,
+            "setting": each.period.rule.setting,
+            "days": each.period.days,
+            "before": each.before,
+            name: each.number,
+        }
+        for each in outcomes
+    ]
+    answer_rows(as_json, rows, ("kind", "what", "days", "before", name), empty="")
+
+
+@app.command(epilog=example("mailer privacy record --out processing-record.md"))
+def record(
+    out: Annotated[Path | None, typer.Option(help="A new file; else standard output.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the record of processing activities (article 30 GDPR), as Markdown or JSON.
+
+    Made of the settings and of what the database holds; what only you know is marked.
+    """
+    from mailer.rendering.documents import processing_record_markdown
+
+    parts = open_installation()
+    with reading(parts.sessions) as session:
+        document = processing_record(
+            session, parts.practice, safeguards(parts.settings), now=parts.now()
+        )
+    text = to_json(document) if as_json else processing_record_markdown(document)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    write_private(out, text)
+    say(f"Wrote {out}. What is marked “to be added” only you know.")

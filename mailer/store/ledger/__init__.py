@@ -33,6 +33,8 @@ from mailer.store.ledger.evidence import (
 )
 from mailer.store.ledger.exchange import Gated, GateRequest, Settlement, exchange
 from mailer.store.ledger.forget import (
+    BEGIN_OF_ATTEMPTS,
+    Place,
     count_attempts,
     count_test_addresses,
     delete_attempts,
@@ -47,11 +49,13 @@ from mailer.store.ledger.requeue import presume_sent, requeue
 from mailer.store.ledger.sample import Sample, choose_sample, has_untried, sample_outcome
 
 __all__ = [
+    "BEGIN_OF_ATTEMPTS",
     "BY_LOG",
     "OF_NO_CAMPAIGN",
     "Claimed",
     "GateRequest",
     "Gated",
+    "Place",
     "Planned",
     "Proof",
     "Sample",

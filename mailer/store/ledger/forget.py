@@ -14,8 +14,8 @@ from mailer.store.models import attempt, delivery
 
 _KEY = (attempt.c.period, attempt.c.delivery_id, attempt.c.fence)
 Place = tuple[int, int, int]
-"""Where a walk over the attempts has come to; a walk begins at `BEGIN`."""
-BEGIN: Place = (0, 0, 0)
+"""Where a walk over the attempts has come to."""
+BEGIN_OF_ATTEMPTS: Place = (0, 0, 0)
 
 
 def count_attempts(session: Session, before: datetime) -> int:

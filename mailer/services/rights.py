@@ -174,7 +174,7 @@ def fulfil_erasure(
         return found
     reader = lock_reader(session, found.subscriber_id)
     if reader is not None:
-        erase_reader(session, reader, method=Method.ERASURE.value, now=now)
+        erase_reader(session, reader, method=Method.PREFERENCES.value, now=now)
         note_action(
             session, READER, Wish.ERASE.verb, now=now, subscriber_id=found.subscriber_id,
             details={"step": "done"},

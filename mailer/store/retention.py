@@ -166,7 +166,10 @@ def _fruitless(after: int, upto: int, before: datetime) -> Select[int, int, int,
 
 def count_unconfirmed(session: Session, before: datetime) -> int:
     """Return how many readers have never agreed to anything, and asked for nothing since."""
-    return session.scalar(select(func.count()).where(_unconfirmed(before))) or 0
+    return (
+        session.scalar(select(func.count()).select_from(Subscriber).where(_unconfirmed(before)))
+        or 0
+    )
 
 
 def find_unconfirmed(
@@ -183,7 +186,7 @@ def is_unconfirmed(session: Session, reader_id: int, before: datetime) -> bool:
 
 def count_left(session: Session, before: datetime) -> int:
     """Return how many readers have left everything, and nothing happened since."""
-    return session.scalar(select(func.count()).where(_left(before))) or 0
+    return session.scalar(select(func.count()).select_from(Subscriber).where(_left(before))) or 0
 
 
 def find_left(session: Session, before: datetime, *, after: int, limit: int) -> Sequence[int]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mailer.domain.errors import Refusal
+from mailer.domain.retention import NEVER, RULES, BadPeriod, Kind, Period, read_periods
 from mailer.domain.urls import is_loopback
 
 
@@ -89,6 +90,15 @@ FIELDS = (
     Field("MAILER_DKIM_KEY_FILE", "the RSA key, a PEM file; 2048 bits", _UNSIGNED),
     Field("MAILER_DKIM_ED25519_SELECTOR", "the DNS name of a second key (RFC 8463)", "none"),
     Field("MAILER_DKIM_ED25519_KEY_FILE", "the Ed25519 key, a PEM file", "none"),
+    *(
+        Field(
+            rule.setting,
+            f"days, counted from {rule.counts_from}, after which these go: {rule.what}; "
+            f"or `{NEVER}`",
+            NEVER if rule.days is None else str(rule.days),
+        )
+        for rule in RULES
+    ),
 )
 
 KEY_NAMES = (
@@ -121,6 +131,7 @@ class Settings:
     fetch_allow: frozenset[str]
     dkim: Mapping[str, str]  # by name; `mailer.signing` makes a signer of them
     keys: Mapping[str, str]
+    retention: Mapping[Kind, Period]
 
     @property
     def mail_domain(self) -> str:
@@ -182,6 +193,7 @@ def _build(given: Mapping[str, str], home: Path) -> Settings:
         fetch_allow=frozenset(_list(given.get("MAILER_FETCH_ALLOW"))),
         dkim={key: text for key, text in given.items() if key.startswith("MAILER_DKIM_") and text},
         keys=_keys(given, home / "keys"),
+        retention=_retention(given),
     )
 
 
@@ -275,6 +287,13 @@ def _proxies(text: str | None) -> tuple[str, ...]:
                 f"MAILER_TRUSTED_PROXIES names “{proxy[:60]}”: write IP addresses, with commas."
             ) from None
     return proxies
+
+
+def _retention(given: Mapping[str, str]) -> dict[Kind, Period]:
+    try:
+        return read_periods(given)
+    except BadPeriod as wrong:
+        raise BadSetting(str(wrong)) from None
 
 
 def _list(text: str | None) -> tuple[str, ...]:

@@ -34,7 +34,9 @@ from mailer.rendering import DkimSigner
 from mailer.services.articles import Fetch
 from mailer.services.checkpoints import Notary
 from mailer.services.composing import Composer, MailIdentity
+from mailer.services.erasing import Places
 from mailer.services.installing import make_keys, remember_keys
+from mailer.services.practice import Practice
 from mailer.services.renderer import Renderer
 from mailer.services.sending import Access, Pace, Sender
 from mailer.settings import KEY_NAMES, BadSetting, Settings, load
@@ -97,6 +99,28 @@ class Parts:
             [SigningKey(key.strip().encode()) for key in keys if key.strip()],
             self.suppression_key,
             CheckpointFolder(self.settings.witness_dir / "checkpoints"),
+        )
+
+    @property
+    def practice(self) -> Practice:
+        """How this installation treats personal data."""
+        return Practice(
+            periods=self.settings.retention,
+            smtp_url=self.settings.smtp_url,
+            public_url=self.settings.public_url,
+            suppression_key=self.suppression_key,
+            message_id_of=self.identity.message_id,
+        )
+
+    @property
+    def places(self) -> Places:
+        """Where, besides in rows, readers leave traces: in an inbox of earlier times, too."""
+        return Places(
+            self.settings.home,
+            Mailbox(self.settings.inbox_dir),
+            self.engine,
+            self.settings.migration_url,
+            self.suppression_key,
         )
 
     def sender(self, worker: str) -> Sender:

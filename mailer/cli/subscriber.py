@@ -37,7 +37,7 @@ from mailer.services.readers import (
 )
 from mailer.store.consents import Evidence
 from mailer.store.engine import reading
-from mailer.store.readers import ReaderDetails, lock_reader
+from mailer.store.readers import ReaderDetails, find_reader, lock_reader
 
 app = typer.Typer()
 app.command(
@@ -99,7 +99,8 @@ def add(
             now=parts.now(),
         )
         session.flush()
-        fields = show_reader(session, require_reader(session, email, parts.suppression_key))
+        reader = find_reader(session, address, parts.suppression_key)
+        fields = show_reader(session, reader) if reader else {"email": email, "subscriber_id": None}
     if confirm:
         parts.doorbell.ring_send()
     answer(as_json, {**fields, "outcome": str(outcome)}, f"{address}: {outcome}.")

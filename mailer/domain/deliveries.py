@@ -13,6 +13,11 @@ class DeliveryKind(StrEnum):
     SERVICE = "service"  # on a request of the reader
     TEST = "test"
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether one mail too many is better than none, where nobody knows whether it went."""
+        return self in (DeliveryKind.CONFIRMATION, DeliveryKind.SERVICE)
+
 
 class Lane(IntEnum):
     """Which deliveries go first; the smaller number goes first."""

@@ -47,6 +47,7 @@ class Preferences:
     locale: str
     purposes: tuple[PurposeChoice, ...]
     notice: Notice | None
+    token: str = ""
     wording_unknown: bool = False
     """Nothing was saved: what was asked for would need the wording that is shown now."""
 
@@ -93,6 +94,7 @@ def open_preferences(session: Session, signer: TokenSigner, text: str) -> Prefer
         locale=locale,
         purposes=tuple(_choices(session, newsletter, reader.id, notice, locale)),
         notice=notice,
+        token=text,
     )
 
 

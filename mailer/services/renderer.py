@@ -129,6 +129,23 @@ class Renderer:
             session, source, locale, lambda: self._compile("confirmation", context, headers), now
         )
 
+    def store_service_variant(
+        self, session: Session, newsletter: Newsletter, template: str, locale: str, *,
+        days: int, now: datetime,
+    ) -> int:  # fmt: skip
+        """Compile the mail that answers a reader's own request, once for all.
+
+        Its link lives `days`. Nothing that anybody typed stands in it.
+        """
+        locale = locale or newsletter.locale
+        context = {**_house(session, newsletter, locale), "days": days}
+        headers = _sender_headers(newsletter, locale=locale, auto_submitted=True)
+        described = json.dumps([context, repr(headers)], sort_keys=True).encode()
+        source = f"{template}:{hashlib.sha256(described).hexdigest()}"
+        return _stored(
+            session, source, locale, lambda: self._compile(template, context, headers), now
+        )
+
     def sample_values(self, *, email: str, name: str = "", now: datetime) -> ReaderValues:
         """Return the values of nobody: links that lead to the sign-up page, not to a reader."""
         return ReaderValues(
@@ -140,6 +157,8 @@ class Renderer:
             message_id=f"<preview@{self._identity.domain}>",
             date=now,
             delivery="preview",
+            export_url=f"{self._links.public_url}/d/preview",
+            erase_url=f"{self._links.public_url}/e/preview",
         )
 
     def _compile(

@@ -149,8 +149,8 @@ class Judge:
                 return Judgement(self._uncounted(claimed, Stage.MAIL, reason, _SOON))
             case Lost(stage, reason):
                 return Judgement(self._again(claimed, stage, reason))
-            case Unknown(reason) if claimed.kind == DeliveryKind.CONFIRMATION:
-                # One too many is better than none, and its Message-ID is the same.
+            case Unknown(reason) if DeliveryKind(claimed.kind).is_repeatable:
+                # Its Message-ID is the same.
                 return Judgement(self._again(claimed, Stage.DOT, reason))
             case Unknown(reason):
                 return Judgement(self._settlement(claimed, _S.UNCERTAIN, Stage.DOT, masked(reason)))

@@ -27,7 +27,7 @@ from mailer.store.consents import (
 from mailer.store.ledger import queue_mail
 from mailer.store.models import Newsletter, Purpose, Subscriber, Subscription, delivery
 from mailer.store.readers import ReaderDetails, find_or_add_reader, lock_reader
-from mailer.store.suppressions import standing
+from mailer.store.suppressions import forgive_erasure, may_be_asked
 
 CONFIRMATIONS_A_DAY = 3
 """Per address and newsletter; a greylisted reader needs a second, a flood must not get a tenth."""
@@ -92,7 +92,7 @@ def send_confirmation(
     """Queue a confirmation for all that is pending; None where nothing is, or too many went."""
     session.flush()
     pending = _pending(session, reader.id, newsletter.id)
-    if not pending or standing(session, reader.address_hash, newsletter.slug):
+    if not pending or not may_be_asked(session, reader.address_hash, newsletter.slug):
         return None
     if _confirmations_since(session, reader.id, newsletter.id, now) >= CONFIRMATIONS_A_DAY:
         return None
@@ -183,6 +183,8 @@ def confirm(
             now=now,
             shown=standing_notice(session, reader.id, subscription.purpose_id),
         )
+    if waiting:
+        forgive_erasure(session, reader.address_hash)
     _believe(reader, waiting)
     session.flush()
     return open_confirmation(session, signer, text, now=now)

@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from mailer.domain.consent import SubscriptionState
-from mailer.domain.suppression import SCOPE_ALL
+from mailer.domain.suppression import SCOPE_ALL, SuppressionReason
 from mailer.store.models import Campaign, Newsletter, Subscriber, Subscription, Suppression
 
 
@@ -14,12 +14,17 @@ def is_suppressed(
     subscriber_id: ColumnElement[int],
     newsletter_id: ColumnElement[int],
     address_hash: ColumnElement[str | None] | None = None,
+    *,
+    asks: ColumnElement[bool] | None = None,
 ) -> ColumnElement[bool]:
     """Condition: this reader's address is suppressed, everywhere or for this newsletter.
 
-    `address_hash` stands for mails that go to an address and to no reader.
+    `address_hash` stands for mails that go to an address and to no reader. Where a mail only `asks`
+    for what the reader requested, an earlier erasure does not stand in its way.
     """
     in_scope = or_(Suppression.scope == SCOPE_ALL, Suppression.scope == Newsletter.slug)
+    if asks is not None:
+        in_scope = and_(in_scope, or_(Suppression.reason != SuppressionReason.ERASURE.value, ~asks))
     of_reader = (
         select(literal(1))
         .select_from(Subscriber)

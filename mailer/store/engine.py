@@ -33,10 +33,18 @@ class NoDatabase(Refusal):
 
 
 def open_engine(url: str, *, pool_size: int = 5) -> Engine:
-    """Return an engine; nothing is connected before the first use (safe before a fork)."""
+    """Return an engine; nothing is connected before the first use (safe before a fork).
+
+    What it raises names no value of a statement: such values are readers', and errors are logged.
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(parsed, connect_args={"timeout": _PATIENCE}, pool_size=pool_size)
+        engine = create_engine(
+            parsed,
+            connect_args={"timeout": _PATIENCE},
+            pool_size=pool_size,
+            hide_parameters=True,
+        )
         _prepare_sqlite(engine)
         return engine
     return create_engine(
@@ -44,6 +52,7 @@ def open_engine(url: str, *, pool_size: int = 5) -> Engine:
         pool_size=pool_size,
         max_overflow=2 * pool_size,
         pool_pre_ping=True,
+        hide_parameters=True,
         connect_args={"connect_timeout": 10, "options": "-c synchronous_commit=on"},
     )
 

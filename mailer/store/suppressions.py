@@ -23,7 +23,13 @@ def suppress(
     scope: str = SCOPE_ALL,
     detail: str = "",
 ) -> bool:
-    """Put an address on the list and end its open deliveries; return False if it stood there."""
+    """Put an address on the list and end its open deliveries; return False if it stood there.
+
+    An erased reader may sign up anew, and nobody else is let off so easily: any other reason takes
+    the erasure's place.
+    """
+    if reason is not SuppressionReason.ERASURE:
+        forgive_erasure(session, hashed, scope=scope)
     added = insert_once(
         session,
         Suppression,
@@ -51,6 +57,28 @@ def lift(session: Session, hashed: str, *, scope: str = SCOPE_ALL) -> bool:
         delete(Suppression).where(Suppression.address_hash == hashed, Suppression.scope == scope)
     )
     return result.rowcount > 0
+
+
+def forgive_erasure(session: Session, hashed: str, *, scope: str = SCOPE_ALL) -> None:
+    """Take an address off the list that stands there only because its reader was erased."""
+    session.connection().execute(
+        delete(Suppression).where(
+            Suppression.address_hash == hashed,
+            Suppression.scope == scope,
+            Suppression.reason == SuppressionReason.ERASURE.value,
+        )
+    )
+
+
+def may_be_asked(session: Session, hashed: str, newsletter: str) -> bool:
+    """Say whether a reader who fills in the form may be asked to confirm.
+
+    Who was erased may: what they ask for now is a new beginning, and only their own press of the
+    button takes them off the list.
+    """
+    return all(
+        each.reason == SuppressionReason.ERASURE for each in standing(session, hashed, newsletter)
+    )
 
 
 def standing(session: Session, hashed: str, newsletter: str | None = None) -> list[Suppression]:

@@ -10,6 +10,8 @@ close    what a withdrawal, a suppression, a cancellation ends at once
 recover  what a dead worker left behind
 requeue  what a person orders: try again, take as sent
 evidence what settles an uncertain delivery: a relay's log, a worker that tells it late
+person   one reader's mails, when they ask for everything about them
+forget   what is forgotten of mails in time
 
 `docs/crash-table.md` says for every step what a crash there leaves and who repairs it.
 """
@@ -30,7 +32,16 @@ from mailer.store.ledger.evidence import (
     surely_sent,
 )
 from mailer.store.ledger.exchange import Gated, GateRequest, Settlement, exchange
+from mailer.store.ledger.forget import (
+    BEGIN_OF_ATTEMPTS,
+    Place,
+    count_attempts,
+    count_test_addresses,
+    delete_attempts,
+    forget_test_addresses,
+)
 from mailer.store.ledger.hold import let_go, put_off
+from mailer.store.ledger.person import attempts_of, mails_of
 from mailer.store.ledger.plan import Planned, plan_chunk, queue_mail
 from mailer.store.ledger.recover import expire_overdue, find_abandoned, recover_abandoned
 from mailer.store.ledger.report import count_open, counts, has_open, uncertain
@@ -38,33 +49,41 @@ from mailer.store.ledger.requeue import presume_sent, requeue
 from mailer.store.ledger.sample import Sample, choose_sample, has_untried, sample_outcome
 
 __all__ = [
+    "BEGIN_OF_ATTEMPTS",
     "BY_LOG",
     "OF_NO_CAMPAIGN",
     "Claimed",
     "GateRequest",
     "Gated",
+    "Place",
     "Planned",
     "Proof",
     "Sample",
     "Settlement",
     "Source",
+    "attempts_of",
     "choose_sample",
     "claim",
     "close_campaign",
     "close_confirmations",
     "close_for_address",
     "close_for_purpose",
+    "count_attempts",
     "count_open",
+    "count_test_addresses",
     "counts",
+    "delete_attempts",
     "doubts",
     "exchange",
     "expire_overdue",
     "find_abandoned",
     "find_doubt",
+    "forget_test_addresses",
     "hand_back",
     "has_open",
     "has_untried",
     "let_go",
+    "mails_of",
     "plan_chunk",
     "presume_sent",
     "put_off",

@@ -31,6 +31,7 @@ def upgrade() -> None:
     _evidence_apart()
     _log()
     _accounts()
+    _retention()
     _seal_what_was_said_before()
 
 
@@ -120,6 +121,7 @@ def _accounts() -> None:
         sa.Column("address_hash", sa.String(), nullable=False),
         sa.Column("method", sa.String(), nullable=False),
         sa.Column("at", Instant(), nullable=False),
+        sa.Column("cleaned_at", Instant(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure")),
         sa.UniqueConstraint("subscriber_id", name=op.f("uq_erasure_subscriber_id")),
     )
@@ -150,6 +152,15 @@ def _accounts() -> None:
         sa.Column("last_log_index", BIG_ID, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_witness")),
     )
+
+
+def _retention() -> None:
+    op.add_column("installation", sa.Column("retained_at", Instant(), nullable=True))
+    to_an_address = sa.text("recipient_hash IS NOT NULL")
+    op.create_index(
+        "ix_delivery_recipient_hash", "delivery", ["recipient_hash"],
+        postgresql_where=to_an_address, sqlite_where=to_an_address,
+    )  # fmt: skip
 
 
 def _seal_what_was_said_before() -> None:

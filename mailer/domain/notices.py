@@ -58,8 +58,12 @@ def best_locale(wanted: Sequence[str], available: Sequence[str], default: str) -
     for locale in (*wanted, default):
         if locale in available:
             return locale
-        language = locale.replace("_", "-").split("-")[0].lower()
         for candidate in available:
-            if candidate.replace("_", "-").split("-")[0].lower() == language:
+            if language(candidate) == language(locale):
                 return candidate
     return available[0] if available else default
+
+
+def language(locale: str) -> str:
+    """Return the language of a locale: `pt` of `pt-BR`."""
+    return locale.replace("_", "-").split("-")[0].lower()

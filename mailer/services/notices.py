@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mailer.domain.errors import Refusal
 from mailer.domain.notices import NoticePurpose, NoticeWording, best_locale
 from mailer.services.newsletters import show_publisher
+from mailer.store.audience import current_notices
 from mailer.store.models import Newsletter, Notice, Purpose
 
 
@@ -34,7 +35,8 @@ def publish_notice(
             f"Newsletter {newsletter.slug} has no purposes, so that nobody could agree to "
             f"anything: add them with `mailer purpose add {newsletter.slug}`."
         )
-    latest = _latest(session, newsletter, locale)
+    session.refresh(newsletter, with_for_update=True)  # one version after the other
+    latest = current_notices(session, newsletter.id).get(locale)
     version = latest.version + 1 if latest else 1
     if latest is not None:
         same = _wording(session, newsletter, locale, text, latest.version)
@@ -62,14 +64,8 @@ def publish_notice(
 
 def current_notice(session: Session, newsletter: Newsletter, locale: str) -> Notice | None:
     """Return the newest notice in the locale, else in the newsletter's, else in any."""
-    locales = list(
-        session.scalars(
-            select(Notice.locale).where(Notice.newsletter_id == newsletter.id).distinct()
-        )
-    )
-    if not locales:
-        return None
-    return _latest(session, newsletter, best_locale([locale], locales, newsletter.locale))
+    current = current_notices(session, newsletter.id)
+    return current.get(best_locale([locale], list(current), newsletter.locale))
 
 
 def notice_by_hash(session: Session, newsletter: Newsletter, sha256: str) -> Notice | None:
@@ -108,19 +104,6 @@ def wording_of(session: Session, newsletter: Newsletter, notice: Notice) -> Noti
         purposes=tuple(NoticePurpose(**purpose) for purpose in notice.purposes),
         controller=notice.controller,
         links=notice.links,
-    )
-
-
-def _latest(session: Session, newsletter: Newsletter, locale: str) -> Notice | None:
-    newest = select(func.max(Notice.version)).where(
-        Notice.newsletter_id == newsletter.id, Notice.locale == locale
-    )
-    return session.scalar(
-        select(Notice).where(
-            Notice.newsletter_id == newsletter.id,
-            Notice.locale == locale,
-            Notice.version == newest.scalar_subquery(),
-        )
     )
 
 

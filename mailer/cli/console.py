@@ -98,6 +98,11 @@ def shown(value: object) -> str:
             return "".join(character for character in text if character.isprintable())
 
 
+def verbatim(text: str) -> str:
+    """Return a text as it is, line by line, without what a terminal would take for commands."""
+    return "".join(c for c in text if c.isprintable() or c in "\n\t")
+
+
 def ask(question: str, *, yes: bool) -> None:
     """Go on only with a yes; without a terminal the yes must have been given by `--yes`."""
     if yes:

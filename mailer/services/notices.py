@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mailer.domain.errors import Refusal
 from mailer.domain.notices import NoticePurpose, NoticeWording, best_locale
 from mailer.services.newsletters import show_publisher
-from mailer.store.audience import current_notices
-from mailer.store.models import Newsletter, Notice, Purpose
+from mailer.store.audience import agreed_notice, current_notices, stands
+from mailer.store.models import Newsletter, Notice, Purpose, Subscription
 
 
 class BadNotice(Refusal):
@@ -94,7 +94,29 @@ def list_notices(session: Session, newsletter: Newsletter) -> list[Notice]:
     )
 
 
-def wording_of(session: Session, newsletter: Newsletter, notice: Notice) -> NoticeWording:
+def superseded_at(session: Session, notice: Notice) -> datetime | None:
+    """Return since when another version stands in its place; None while it is in force."""
+    return session.scalar(
+        select(func.min(Notice.published_at)).where(
+            Notice.newsletter_id == notice.newsletter_id,
+            Notice.locale == notice.locale,
+            Notice.version > notice.version,
+        )
+    )
+
+
+def count_consents(session: Session, notice: Notice) -> int:
+    """Return how many standing consents were given under this wording, or renewed under it."""
+    agreed = agreed_notice(
+        Subscription.subscriber_id.expression, Subscription.purpose_id.expression
+    )
+    statement = select(func.count()).where(
+        Subscription.newsletter_id == notice.newsletter_id, stands(), agreed == notice.id
+    )
+    return session.scalar(statement) or 0
+
+
+def wording_of(newsletter: Newsletter, notice: Notice) -> NoticeWording:
     """Return the stored notice as it was hashed, so that anybody can hash it again."""
     return NoticeWording(
         newsletter=newsletter.slug,

@@ -130,6 +130,18 @@ def read_text(path: Path) -> str:
         raise CannotRead(f"Cannot read {path} ({error.strerror}): check the path.") from None
 
 
+def write_new(path: Path, text: str) -> None:
+    """Write a file for its owner's eyes; refuses to write over one that is there."""
+    try:
+        with path.open("x", encoding="utf-8", newline="") as file:
+            path.chmod(0o600)
+            file.write(text)
+    except FileExistsError:
+        raise CannotRead(f"{path} exists already: choose another name.") from None
+    except OSError as error:
+        raise CannotRead(f"Cannot write {path} ({error.strerror}): choose another path.") from None
+
+
 def reader_left() -> bool:
     """Say whether our answer goes into a pipe that nobody reads any more."""
     try:

@@ -122,6 +122,11 @@ def show(
         print_json(fields)
         return
     text = fields.pop("text")
+    fields["purposes"] = [
+        f"{each['slug']} “{each['label']}” ({each['kind']})" for each in fields["purposes"]
+    ]
+    for name in ("controller", "links"):
+        fields[name] = {key: value for key, value in fields[name].items() if value} or None
     answer_fields(as_json, fields)
     typer.echo(f"\n{verbatim(text)}")
 

@@ -12,7 +12,6 @@ import typer
 
 from mailer.cli.console import (
     AsJson,
-    CannotRead,
     answer,
     answer_fields,
     answer_rows,
@@ -20,6 +19,7 @@ from mailer.cli.console import (
     print_json,
     read_text,
     say,
+    write_new,
 )
 from mailer.cli.opening import open_installation
 from mailer.cli.when import BadTime, add_span, parse_past
@@ -275,7 +275,7 @@ def export(
         newsletter = find_newsletter(session, newsletter_name)
         rows = list(list_readers(session, newsletter))
     if out is not None:
-        _write_new(out, _csv(rows))
+        write_new(out, _csv(rows))
         say(f"Wrote {len(rows)} reader{'s' * (len(rows) != 1)} to {out}.")
     if as_json:
         print_json(rows)
@@ -294,17 +294,6 @@ def _csv(rows: list[dict[str, Any]]) -> str:
         cells = [str(row[column]) for column in columns[:-1]] + [standing]
         writer.writerow("'" + cell if cell[:1] in "=+-@\t\r" and cell else cell for cell in cells)
     return text.getvalue()
-
-
-def _write_new(path: Path, text: str) -> None:
-    try:
-        with path.open("x", encoding="utf-8", newline="") as file:
-            path.chmod(0o600)
-            file.write(text)
-    except FileExistsError:
-        raise CannotRead(f"{path} exists already: choose another name.") from None
-    except OSError as error:
-        raise CannotRead(f"Cannot write {path} ({error.strerror}): choose another path.") from None
 
 
 def _attributes(given: list[str]) -> dict[str, str]:

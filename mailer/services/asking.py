@@ -19,6 +19,7 @@ from mailer.domain.campaigns import CampaignState
 from mailer.domain.errors import Refusal
 from mailer.services.campaigns import LONGEST_SUBJECT, new_draft
 from mailer.services.newsletters import one_line
+from mailer.services.notices import lock_wordings
 from mailer.store.actions import note_action
 from mailer.store.audience import audience_size, current_notices
 from mailer.store.models import Campaign, Newsletter, Notice, Purpose
@@ -56,7 +57,7 @@ def ask_again(
 
     With `answer_by`, the consent of those who were sent it and did not answer ends then.
     """
-    session.refresh(newsletter, with_for_update=True)  # two who ask at once: one after the other
+    lock_wordings(session, newsletter)
     subject = one_line(subject, "subject", LONGEST_SUBJECT)
     asked = list(_questions(session, newsletter, purpose, subject, answer_by, now))
     if not asked:

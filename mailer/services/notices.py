@@ -35,7 +35,7 @@ def publish_notice(
             f"Newsletter {newsletter.slug} has no purposes, so that nobody could agree to "
             f"anything: add them with `mailer purpose add {newsletter.slug}`."
         )
-    session.refresh(newsletter, with_for_update=True)  # one version after the other
+    lock_wordings(session, newsletter)
     latest = current_notices(session, newsletter.id).get(locale)
     version = latest.version + 1 if latest else 1
     if latest is not None:
@@ -60,6 +60,11 @@ def publish_notice(
     session.add(notice)
     session.flush()
     return notice
+
+
+def lock_wordings(session: Session, newsletter: Newsletter) -> None:
+    """Let nobody else publish for this newsletter, or ask again, until the transaction ends."""
+    session.execute(select(Newsletter.id).where(Newsletter.id == newsletter.id).with_for_update())
 
 
 def current_notice(session: Session, newsletter: Newsletter, locale: str) -> Notice | None:

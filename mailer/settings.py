@@ -81,6 +81,12 @@ FIELDS = (
         "checkpoints and journals that a restored backup must not undo",
         "`MAILER_HOME/witness`",
     ),
+    Field(
+        "MAILER_EVIDENCE",
+        "what is kept, sealed, of the request by which a reader consents or leaves: `ip`, "
+        "`user-agent`, `page` (commas), or `none`",
+        "`ip,user-agent,page`",
+    ),
     Field("MAILER_TRUSTED_PROXIES", "whose `X-Forwarded-For` is believed (commas)", "none"),
     Field("MAILER_FETCH_ALLOW", "private hosts that feeds may be fetched from (commas)", "none"),
     Field("MAILER_DKIM_DOMAIN", "the domain that signs mails (docs/how-to/dkim.md)", _UNSIGNED),
@@ -109,6 +115,9 @@ KEY_NAMES = (
 )
 """Keys also come from a file (`…_FILE`), or from `MAILER_HOME/keys/`, where `init` puts them."""
 
+EVIDENCE = ("ip", "user-agent", "page")
+"""What of a reader's request may be kept as evidence."""
+
 _MIN_KEY_LENGTH = 32
 _HOST = re.compile(r"[A-Za-z0-9.:-]{1,253}")
 _PATH = re.compile(r"[A-Za-z0-9._~/-]*")
@@ -127,6 +136,7 @@ class Settings:
     bind_port: int
     public_url: str
     witness_dir: Path
+    evidence: frozenset[str]  # of `EVIDENCE`
     trusted_proxies: tuple[str, ...]
     fetch_allow: frozenset[str]
     dkim: Mapping[str, str]  # by name; `mailer.signing` makes a signer of them
@@ -189,6 +199,7 @@ def _build(given: Mapping[str, str], home: Path) -> Settings:
         bind_port=bind_port,
         public_url=_public_url(public),
         witness_dir=Path(given.get("MAILER_WITNESS_DIR") or home / "witness"),
+        evidence=_evidence(given.get("MAILER_EVIDENCE")),
         trusted_proxies=_proxies(given.get("MAILER_TRUSTED_PROXIES")),
         fetch_allow=frozenset(_list(given.get("MAILER_FETCH_ALLOW"))),
         dkim={key: text for key, text in given.items() if key.startswith("MAILER_DKIM_") and text},
@@ -294,6 +305,18 @@ def _retention(given: Mapping[str, str]) -> dict[Kind, Period]:
         return read_periods(given)
     except BadPeriod as wrong:
         raise BadSetting(str(wrong)) from None
+
+
+def _evidence(text: str | None) -> frozenset[str]:
+    wanted = frozenset(_list(text or ",".join(EVIDENCE)))
+    if wanted == {"none"}:
+        return frozenset()
+    for word in sorted(wanted.difference(EVIDENCE)):
+        raise BadSetting(
+            f"MAILER_EVIDENCE names “{word[:60]}”: write {', '.join(EVIDENCE)}, some of them with "
+            "commas, or none alone."
+        )
+    return wanted
 
 
 def _list(text: str | None) -> tuple[str, ...]:

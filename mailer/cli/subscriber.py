@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,6 @@ import typer
 
 from mailer.cli.console import (
     AsJson,
-    CannotRead,
     answer,
     answer_fields,
     answer_rows,
@@ -19,11 +19,13 @@ from mailer.cli.console import (
     print_json,
     read_text,
     say,
+    write_new,
 )
 from mailer.cli.opening import open_installation
 from mailer.cli.subscriber_import import import_readers
+from mailer.cli.when import BadTime, add_span, parse_past
 from mailer.domain.addresses import parse_address
-from mailer.domain.consent import Method
+from mailer.domain.consent import Basis, Method
 from mailer.domain.schedule import zone
 from mailer.services.adding import add_reader
 from mailer.services.lookup import as_id, find_newsletter, find_purpose
@@ -61,7 +63,9 @@ Attributes = typer.Option("--attribute", help="KEY=VALUE; may be given more than
 @app.command(
     epilog=example(
         "mailer subscriber add weekly amina@example.org --purpose updates "
-        "--source 'paper form, spring fair'"
+        "--source 'paper form, spring fair'",
+        "mailer subscriber add weekly amina@example.org --purpose updates "
+        "--source 'bought a book' --basis implied --valid-for 2y --stated-at 2026-05-17",
     )
 )
 def add(
@@ -76,15 +80,34 @@ def add(
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Ask the reader by mail first; else active at once.")
     ] = False,
+    basis: Annotated[
+        Basis, typer.Option(help="Their word, or a relation that implies it until it ends.")
+    ] = Basis.CONSENT,
+    valid_for: Annotated[
+        str, typer.Option(help="How long an implied consent lasts: 180d, 6mo or 2y.")
+    ] = "",
+    stated_at: Annotated[
+        str, typer.Option(help="When it was given, such as 2026-05-17; its time begins then.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Record consent that was given elsewhere: active at once, no mail, the source is kept."""
+    """Record consent that was given elsewhere: active at once, no mail, the source is kept.
+
+    An implied one ends by itself when its time is over.
+    """
+    if (basis is Basis.IMPLIED) != bool(valid_for):
+        raise typer.BadParameter("--basis implied and --valid-for go together.")
+    if confirm and basis is Basis.IMPLIED:
+        raise typer.BadParameter("--confirm asks for the reader's word: leave --basis away.")
     address = parse_address(email)
     details = ReaderDetails(one_line(name, "name", 100), locale_code(locale), _timezone(timezone))
     attributes = _attributes(attribute or [])
     parts = open_installation()
     with parts.sessions.begin() as session:
         newsletter = find_newsletter(session, newsletter_name)
+        now = parts.now()
+        stated = parse_past(stated_at, newsletter.timezone, now=now) if stated_at else None
+        ends = _end_of_implied(stated or now, valid_for, now) if valid_for else None
         outcome = add_reader(
             session,
             newsletter,
@@ -92,11 +115,17 @@ def add(
             purposes=[find_purpose(session, newsletter, slug).slug for slug in purpose],
             details=details,
             attributes=attributes,
-            evidence=Evidence(Method.CLI, source=one_line(source, "source", 1_000)),
+            evidence=Evidence(
+                Method.CLI,
+                source=one_line(source, "source", 1_000),
+                basis=basis,
+                stated_at=stated,
+                valid_until=ends,
+            ),
             renderer=parts.renderer,
             confirm=confirm,
             suppression_key=parts.suppression_key,
-            now=parts.now(),
+            now=now,
         )
         session.flush()
         reader = find_reader(session, address, parts.suppression_key)
@@ -104,6 +133,14 @@ def add(
     if confirm:
         parts.doorbell.ring_send()
     answer(as_json, {**fields, "outcome": str(outcome)}, f"{address}: {outcome}.")
+
+
+def _end_of_implied(since: datetime, valid_for: str, now: datetime) -> datetime:
+    """Return when an implied consent ends; raises BadTime where that is over."""
+    ends = add_span(since, valid_for)
+    if ends <= now:
+        raise BadTime(f"This implied consent ended on {ends:%Y-%m-%d}: nothing was recorded.")
+    return ends
 
 
 @app.command("list", epilog=example("mailer subscriber list weekly"))
@@ -249,7 +286,7 @@ def export(
         newsletter = find_newsletter(session, newsletter_name)
         rows = list(list_readers(session, newsletter))
     if out is not None:
-        _write_new(out, _csv(rows))
+        write_new(out, _csv(rows))
         say(f"Wrote {len(rows)} reader{'s' * (len(rows) != 1)} to {out}.")
     if as_json:
         print_json(rows)
@@ -268,17 +305,6 @@ def _csv(rows: list[dict[str, Any]]) -> str:
         cells = [str(row[column]) for column in columns[:-1]] + [standing]
         writer.writerow("'" + cell if cell[:1] in "=+-@\t\r" and cell else cell for cell in cells)
     return text.getvalue()
-
-
-def _write_new(path: Path, text: str) -> None:
-    try:
-        with path.open("x", encoding="utf-8", newline="") as file:
-            path.chmod(0o600)
-            file.write(text)
-    except FileExistsError:
-        raise CannotRead(f"{path} exists already: choose another name.") from None
-    except OSError as error:
-        raise CannotRead(f"Cannot write {path} ({error.strerror}): choose another path.") from None
 
 
 def _attributes(given: list[str]) -> dict[str, str]:

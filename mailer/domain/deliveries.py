@@ -69,6 +69,9 @@ OPEN = frozenset({_S.QUEUED, _S.LEASED, _S.SENDING})
 CLOSABLE = frozenset({_S.QUEUED, _S.LEASED})
 """States that a withdrawal ends at once: the relay has not been given a byte of content."""
 
+NEVER_HANDED_OVER = frozenset({_S.SUPPRESSED, _S.WITHDRAWN, _S.EXPIRED, _S.CANCELLED})
+"""Final states of what no relay has taken, and none ever will."""
+
 
 def may_follow(before: DeliveryState, after: DeliveryState) -> bool:
     """Say whether the table allows the step."""

@@ -21,10 +21,10 @@ from mailer.services.newsletters import one_line
 from mailer.services.renderer import Renderer
 from mailer.store.ledger import queue_mail
 from mailer.store.ledger.plan import period_of
-from mailer.store.models import Article, Campaign, Newsletter
+from mailer.store.models import Article, Campaign, Newsletter, Purpose
 from mailer.store.suppressions import standing
 
-_LONGEST_SUBJECT = 200
+LONGEST_SUBJECT = 200
 
 
 def create_campaign(
@@ -49,34 +49,49 @@ def create_campaign(
         raise CannotCampaign(
             "Of that HTML nothing is left that a mail may hold: no text, no image."
         )
-    subject = one_line(subject, "subject", _LONGEST_SUBJECT)
+    subject = one_line(subject, "subject", LONGEST_SUBJECT)
     if not subject:
         raise CannotCampaign("A campaign needs a subject: give --subject.")
     content: dict[str, Any] = {"articles": _frozen(session, newsletter, article_ids)}
     if html:
         content["body_html"] = html
-    campaign = Campaign(
-        public_id=secrets.token_urlsafe(12),
-        newsletter=newsletter,
-        purpose=find_purpose(session, newsletter, purpose),
-        digest_id=digest_id,
+    campaign = new_draft(
+        find_purpose(session, newsletter, purpose),
         subject=subject,
-        preheader=one_line(preheader, "preheader") or _headlines(content),
         template=template or ("announcement" if html or digest_id is None else "digest"),
         content=content,
-        lane=int(lane),
+        now=now,
+    )
+    campaign.digest_id = digest_id
+    campaign.preheader = one_line(preheader, "preheader") or _headlines(content)
+    campaign.lane = int(lane)
+    campaign.expires_at = expires_at
+    session.add(campaign)
+    session.flush()
+    return campaign
+
+
+def new_draft(
+    purpose: Purpose, *, subject: str, template: str, content: dict[str, Any], now: datetime
+) -> Campaign:
+    """Return a draft that is not stored yet."""
+    return Campaign(
+        public_id=secrets.token_urlsafe(12),
+        newsletter=purpose.newsletter,
+        purpose=purpose,
+        subject=subject,
+        preheader="",
+        template=template,
+        content=content,
+        lane=int(Lane.REGULAR),
         state=CampaignState.DRAFT.value,
         paused_reason="",
         resume_state="",
         created_at=now,
-        expires_at=expires_at,
         period=period_of(now),
         upper_subscriber_id=0,
         cursor_subscriber_id=0,
     )
-    session.add(campaign)
-    session.flush()
-    return campaign
 
 
 def send_test(

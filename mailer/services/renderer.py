@@ -46,21 +46,26 @@ class Renderer:
     def campaign_message(self, session: Session, campaign: Campaign) -> CompiledMessage:
         """Compile the campaign's frozen content; costs up to 200 ms, so once per variant."""
         newsletter = campaign.newsletter
+        notice = _asks_about(session, campaign)
+        locale = notice.locale if notice else newsletter.locale
         context = {
-            **_house(session, newsletter),
+            **_house(session, newsletter, locale),
             "campaign": {
                 "subject": campaign.subject,
                 "preheader": campaign.preheader,
                 "archive_url": self._links.archive(campaign.public_id),
                 "date": (campaign.started_at or campaign.created_at).isoformat(),
                 "timezone": newsletter.timezone,
-                "purpose_label": campaign.purpose.label(newsletter.locale, newsletter.locale),
+                "purpose_label": label_shown(newsletter, campaign.purpose, notice),
+                "answer_by": campaign.content.get("answer_by", ""),
                 "body_html": campaign.content.get("body_html", ""),
             },
             "articles": campaign.content.get("articles", []),
+            "notice": {"text": notice.text, "purposes": list(notice.purposes)} if notice else None,
         }
         headers = _sender_headers(
             newsletter,
+            locale=locale,
             list_id=f"{newsletter.slug}.{self._identity.domain}",
             list_help_url=self._links.signup(newsletter.slug),
             feedback_id=f"{campaign.id}:{newsletter.slug}:campaign:{self._identity.domain}"[:120],
@@ -194,6 +199,13 @@ def _stored(
     }
     insert_once(session, Variant, values)
     return session.scalars(found).one()
+
+
+def _asks_about(session: Session, campaign: Campaign) -> Notice | None:
+    """Return the wording that the campaign asks readers to agree to."""
+    if campaign.renews_notice_id is None:
+        return None
+    return session.get_one(Notice, campaign.renews_notice_id)
 
 
 def _house(session: Session, newsletter: Newsletter, locale: str = "") -> dict[str, Any]:

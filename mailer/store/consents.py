@@ -133,8 +133,9 @@ def record(
             subscription.request = request.number
         elif not asks_anew(session, subscription, shown, now):
             return None
+    if after is not before or state is ConsentState.REQUESTED:
+        subscription.since = now
     subscription.state = after.value
-    subscription.since = now
     subscription.valid_until = evidence.valid_until
     _write_event(session, reader, purpose, state, evidence, now, shown)
     if withdraws(after):

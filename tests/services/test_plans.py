@@ -183,3 +183,20 @@ def test_a_claim_reads_the_index_over_open_deliveries(parts: Parts, campaign: in
     index = {"sqlite": "ix_delivery_open_due", "postgresql": "campaign_id_next_at_idx"}
     assert any(index[parts.engine.dialect.name] in step for step in plans), "\n".join(plans)
     assert campaign
+
+
+def test_the_gate_finds_consent_and_its_end_by_key_and_on_postgresql_in_the_index_alone(
+    parts: Parts, campaign: int
+) -> None:
+    requests = [GateRequest(1, 202601, 0)]
+    with parts.sessions() as session, explained(parts) as plans:
+        if parts.engine.dialect.name == "postgresql":
+            session.execute(text("SET LOCAL enable_seqscan = off"))  # the tables are small here
+        exchange(session.connection(), [], requests, lease=timedelta(minutes=1))
+        session.rollback()
+    only = {
+        "sqlite": "subscription USING INDEX sqlite_autoindex_subscription_1 (subscriber_id=? AND",
+        "postgresql": "Index Only Scan using ix_subscription_active",
+    }
+    assert any(only[parts.engine.dialect.name] in step for step in plans), "\n".join(plans)
+    assert campaign

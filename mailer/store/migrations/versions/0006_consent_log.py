@@ -28,6 +28,7 @@ EMPTY = sa.text("''")
 def upgrade() -> None:
     """New columns and tables; then what was said before becomes leaves like all others."""
     _columns()
+    _asking_again()
     _evidence_apart()
     _log()
     _accounts()
@@ -42,6 +43,12 @@ def _columns() -> None:
     )
     op.add_column("installation", sa.Column("halted", sa.String(), nullable=True))
     op.add_column("subscription", sa.Column("valid_until", Instant(), nullable=True))
+    active = sa.text("state = 'active'")
+    op.drop_index("ix_subscription_active", "subscription")
+    op.create_index(
+        "ix_subscription_active", "subscription", ["purpose_id", "subscriber_id", "valid_until"],
+        postgresql_where=active, sqlite_where=active,
+    )  # fmt: skip
     ends = sa.text("valid_until IS NOT NULL")
     op.create_index(
         "ix_subscription_ends", "subscription", ["valid_until"],
@@ -55,6 +62,12 @@ def _columns() -> None:
         sa.Column("leaf_hash", sa.LargeBinary(), server_default=EMPTY, nullable=False),
     ):
         op.add_column("consent_event", column)
+
+
+def _asking_again() -> None:
+    """A campaign may ask readers to renew; how that ends is looked up in what they said."""
+    op.add_column("campaign", sa.Column("renews_notice_id", sa.BigInteger(), nullable=True))
+    op.add_column("campaign", sa.Column("answer_by", Instant(), nullable=True))
 
 
 def _evidence_apart() -> None:

@@ -39,6 +39,7 @@ from mailer.signing import dkim_signer
 from mailer.store.engine import Sessions, open_engine, open_sessions
 from mailer.store.migrate import create, refuse_wrong_version
 from mailer.store.relays import DEFAULT_RELAY, RelayRow, point_default_at
+from mailer.store.roles import service_role
 from mailer.store.sealing import Sealer
 from mailer.store.vault import Vault
 from mailer.transports import ConnectFailed, Connection
@@ -184,7 +185,7 @@ def initialise(settings: Settings) -> list[str]:
             f"MAILER_HOME {settings.home} cannot be written to ({error.strerror}): "
             "choose another folder."
         ) from None
-    create(settings.migration_url)
+    create(settings.migration_url, role=service_role_of(settings))
     return made
 
 
@@ -227,6 +228,11 @@ def open_parts(settings: Settings | None = None) -> Parts:
         doorbell=Doorbell(settings.redis_url or running_url(settings.home)),
         fetch=partial(fetch, allow=settings.fetch_allow),
     )
+
+
+def service_role_of(settings: Settings) -> str | None:
+    """Return PostgreSQL's role for the service, where it is another than the tables' owner."""
+    return service_role(settings.database_url, settings.migration_url)
 
 
 def vault_of(settings: Settings) -> Vault:

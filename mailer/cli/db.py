@@ -16,7 +16,7 @@ from mailer.store.backup import CannotCopy, back_up, integrity_problems, restore
 from mailer.store.engine import open_engine, reading
 from mailer.store.migrate import refuse_wrong_version
 from mailer.store.migrate import upgrade as upgrade_tables
-from mailer.wiring import open_parts, vault_of
+from mailer.wiring import open_parts, service_role_of, vault_of
 
 app = typer.Typer()
 
@@ -38,8 +38,11 @@ class BrokenDatabase(Refusal):
 def upgrade(as_json: AsJson = False) -> None:
     """Create or upgrade the tables; does nothing where all is up to date."""
     settings = load()
-    upgrade_tables(settings.migration_url, vault_of(settings))
-    answer(as_json, {"upgraded": True}, "The tables are those of this version.")
+    role = service_role_of(settings)
+    upgrade_tables(settings.migration_url, vault_of(settings), role=role)
+    granted = f" The role {role} may do what the service needs, and no more." if role else ""
+    document = {"upgraded": True, "role": role}
+    answer(as_json, document, f"The tables are those of this version.{granted}")
 
 
 @app.command(epilog=example("mailer db backup mailer-2026-11-24.db"))

@@ -20,6 +20,7 @@ class Installation(Base):
     created_at: Mapped[datetime]
     halted: Mapped[str | None]
     """Why nothing is sent until an operator says so; None while all is well."""
+    halted_at: Mapped[datetime | None]
 
 
 class Publisher(Base):

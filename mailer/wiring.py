@@ -34,6 +34,7 @@ from mailer.services.composing import Composer, MailIdentity
 from mailer.services.installing import make_keys, remember_keys
 from mailer.services.renderer import Renderer
 from mailer.services.sending import Access, Pace, Sender
+from mailer.services.witnessing import look_for_rollback
 from mailer.settings import KEY_NAMES, BadSetting, Settings, load
 from mailer.signing import dkim_signer
 from mailer.store.engine import Sessions, open_engine, open_sessions
@@ -42,6 +43,7 @@ from mailer.store.relays import DEFAULT_RELAY, RelayRow, point_default_at
 from mailer.store.roles import service_role
 from mailer.store.sealing import Sealer
 from mailer.store.vault import Vault
+from mailer.store.witness_folder import WitnessFolder
 from mailer.transports import ConnectFailed, Connection
 from mailer.transports.capture import Mailbox, capture_address
 from mailer.transports.smtp import SmtpTransport
@@ -84,6 +86,11 @@ class Parts:
         """Who acts, for the audit trail: the person behind this process, and their machine."""
         name = os.environ.get("SUDO_USER") or getpass.getuser()
         return f"{name}@{socket.gethostname()}"
+
+    @property
+    def witness(self) -> WitnessFolder:
+        """The folder that knows how far this database had come."""
+        return WitnessFolder(self.settings.witness_dir)
 
     def sender(self, worker: str) -> Sender:
         """Build the sender of a worker process; it is not started."""
@@ -228,6 +235,13 @@ def open_parts(settings: Settings | None = None) -> Parts:
         doorbell=Doorbell(settings.redis_url or running_url(settings.home)),
         fetch=partial(fetch, allow=settings.fetch_allow),
     )
+
+
+def open_service(settings: Settings | None = None) -> Parts:
+    """Open everything for a process that serves or sends; an old database is halted first."""
+    parts = open_parts(settings)
+    look_for_rollback(parts.sessions, parts.witness, now=parts.now())
+    return parts
 
 
 def service_role_of(settings: Settings) -> str | None:

@@ -9,6 +9,7 @@ settle   sending → sent, queued, failed, uncertain, by fence
 close    what a withdrawal, a suppression, a cancellation ends at once
 recover  what a dead worker left behind
 requeue  what a person orders: try again, take as sent
+doubt    in a restored backup, what may have gone out since
 evidence what settles an uncertain delivery: a relay's log, a worker that tells it late
 
 `docs/crash-table.md` says for every step what a crash there leaves and who repairs it.
@@ -21,6 +22,7 @@ from mailer.store.ledger.close import (
     close_for_address,
     close_for_purpose,
 )
+from mailer.store.ledger.doubt import doubt_open
 from mailer.store.ledger.evidence import (
     BY_LOG,
     Proof,
@@ -56,6 +58,7 @@ __all__ = [
     "close_for_purpose",
     "count_open",
     "counts",
+    "doubt_open",
     "doubts",
     "exchange",
     "expire_overdue",

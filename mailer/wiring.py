@@ -39,14 +39,17 @@ from mailer.services.installing import make_keys, remember_keys
 from mailer.services.practice import Practice
 from mailer.services.renderer import Renderer
 from mailer.services.sending import Access, Pace, Sender
+from mailer.services.witnessing import look_for_rollback
 from mailer.settings import KEY_NAMES, BadSetting, Settings, load
 from mailer.signing import dkim_signer
 from mailer.store.engine import Sessions, open_engine, open_sessions
 from mailer.store.log import CheckpointFolder
 from mailer.store.migrate import create, refuse_wrong_version
 from mailer.store.relays import DEFAULT_RELAY, RelayRow, point_default_at
+from mailer.store.roles import service_role
 from mailer.store.sealing import Sealer
 from mailer.store.vault import Vault
+from mailer.store.witness_folder import WitnessFolder
 from mailer.transports import ConnectFailed, Connection
 from mailer.transports.capture import Mailbox, capture_address
 from mailer.transports.smtp import SmtpTransport
@@ -122,6 +125,11 @@ class Parts:
             self.settings.migration_url,
             self.suppression_key,
         )
+
+    @property
+    def witness(self) -> WitnessFolder:
+        """The folder that knows how far this database had come."""
+        return WitnessFolder(self.settings.witness_dir)
 
     def sender(self, worker: str) -> Sender:
         """Build the sender of a worker process; it is not started."""
@@ -223,7 +231,7 @@ def initialise(settings: Settings) -> list[str]:
             f"MAILER_HOME {settings.home} cannot be written to ({error.strerror}): "
             "choose another folder."
         ) from None
-    create(settings.migration_url)
+    create(settings.migration_url, role=service_role_of(settings))
     return made
 
 
@@ -266,6 +274,18 @@ def open_parts(settings: Settings | None = None) -> Parts:
         doorbell=Doorbell(settings.redis_url or running_url(settings.home)),
         fetch=partial(fetch, allow=settings.fetch_allow),
     )
+
+
+def open_service(settings: Settings | None = None) -> Parts:
+    """Open everything for a process that serves or sends; an old database is halted first."""
+    parts = open_parts(settings)
+    look_for_rollback(parts.sessions, parts.witness, now=parts.now())
+    return parts
+
+
+def service_role_of(settings: Settings) -> str | None:
+    """Return PostgreSQL's role for the service, where it is another than the tables' owner."""
+    return service_role(settings.database_url, settings.migration_url)
 
 
 def vault_of(settings: Settings) -> Vault:

@@ -6,6 +6,8 @@ import contextlib
 import time
 from collections.abc import Callable
 
+import structlog
+
 from mailer.domain.errors import Refusal
 from mailer.services.alive import BEAT_EVERY, say_alive, say_gone
 from mailer.services.checkpoints import sign_daily
@@ -15,13 +17,20 @@ from mailer.services.old_files import Folders
 from mailer.services.preparing import prepare_campaign
 from mailer.services.retention import Job, retain_daily
 from mailer.services.tick import Due, run_due_digests, sweep, tick
+from mailer.services.witnessing import visit
 from mailer.wiring import Parts, worker_name
+
+_log = structlog.get_logger()
 
 _PAUSE_BETWEEN_CHUNKS = 0.002  # SQLite: so that a withdrawal need not wait for the whole campaign
 
 
 def tick_once(parts: Parts) -> Due:
-    """Do what time has made due; return what waits."""
+    """Tell the witness how far we have come, do what time has made due, and return what waits."""
+    try:
+        visit(parts.sessions, parts.witness, now=parts.now())
+    except OSError as error:
+        _log.error("the witness folder was not told", reason=str(error))
     return tick(parts.sessions, now=parts.now)
 
 

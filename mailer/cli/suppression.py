@@ -63,7 +63,7 @@ def remove(
     ask(f"{email} may then be mailed again.", yes=yes)
     with parts.sessions.begin() as session:
         scope = _scope(session, newsletter)
-        if not lift(session, hashed, scope=scope):
+        if not lift(session, hashed, scope=scope, now=parts.now()):
             raise NotSuppressed(
                 f"{email} does not stand on the list for {scope}: see `mailer suppression list`."
             )

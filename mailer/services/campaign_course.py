@@ -16,6 +16,7 @@ from mailer.domain.deliveries import DeliveryKind, DeliveryState, Lane
 from mailer.domain.errors import Refusal
 from mailer.domain.retry import lifetime
 from mailer.store.engine import Sessions
+from mailer.store.halting import refuse_while_halted
 from mailer.store.ledger import (
     close_campaign,
     count_open,
@@ -72,6 +73,7 @@ def start_campaign(
     """
     if campaign.state in (_S.PREPARING, _S.SENDING):
         return
+    refuse_while_halted(session)
     _refuse_begun(campaign)
     if campaign.expires_at is not None and campaign.expires_at <= now:
         raise CannotCampaign(
@@ -151,6 +153,7 @@ def resume_campaign(session: Session, campaign: Campaign, *, now: datetime) -> N
     """
     if campaign.state != _S.PAUSED:
         raise CannotCampaign(f"Campaign {campaign.id} is {campaign.state}, not paused.")
+    refuse_while_halted(session)
     campaign.paused_reason = ""
     if campaign.canary is not None and campaign.held and campaign.canary.held_at is not None:
         release_rest(session, campaign, now=now)

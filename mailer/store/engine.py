@@ -79,6 +79,7 @@ def _prepare_sqlite(engine: Engine) -> None:
             "synchronous=FULL",
             "foreign_keys=ON",
             "secure_delete=ON",
+            "recursive_triggers=ON",  # or REPLACE deletes past the guards
             f"busy_timeout={_PATIENCE * 1000:.0f}",
         ):
             cursor.execute(f"PRAGMA {pragma}")

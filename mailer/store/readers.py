@@ -73,6 +73,13 @@ def lock_reader_of(session: Session, hashed: str) -> Subscriber | None:
     )
 
 
+def lock_reader_of(session: Session, hashed: str) -> Subscriber | None:
+    """Return the reader of the mailbox with this keyed hash, locked until the transaction ends."""
+    return session.scalar(
+        select(Subscriber).where(Subscriber.address_hash == hashed).with_for_update()
+    )
+
+
 def lock_reader(session: Session, subscriber_id: int) -> Subscriber | None:
     """Return the reader, locked until the transaction ends."""
     return session.scalar(

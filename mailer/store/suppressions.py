@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.deliveries import DeliveryState
 from mailer.domain.suppression import SCOPE_ALL, SuppressionReason
+from mailer.store.journal import Suppressed, tell
 from mailer.store.ledger import close_for_address
 from mailer.store.models import Newsletter, Subscriber, Suppression
 from mailer.store.once import insert_once
@@ -41,6 +42,8 @@ def suppress(
             "created_at": now,
         },
     )
+    if added:
+        tell(session, Suppressed(now, hashed, scope, reason))
     reader = session.scalar(select(Subscriber.id).where(Subscriber.address_hash == hashed))
     newsletter_id = None
     if scope != SCOPE_ALL:
@@ -51,12 +54,15 @@ def suppress(
     return added
 
 
-def lift(session: Session, hashed: str, *, scope: str = SCOPE_ALL) -> bool:
+def lift(session: Session, hashed: str, *, scope: str = SCOPE_ALL, now: datetime) -> bool:
     """Take an address off the list; return False if it did not stand there."""
     result = session.connection().execute(
         delete(Suppression).where(Suppression.address_hash == hashed, Suppression.scope == scope)
     )
-    return result.rowcount > 0
+    if not result.rowcount:
+        return False
+    tell(session, Suppressed(now, hashed, scope, reason=None))
+    return True
 
 
 def forgive_erasure(session: Session, hashed: str, *, scope: str = SCOPE_ALL) -> None:

@@ -9,6 +9,7 @@ settle   sending → sent, queued, failed, uncertain, by fence
 close    what a withdrawal, a suppression, a cancellation ends at once
 recover  what a dead worker left behind
 requeue  what a person orders: try again, take as sent
+doubt    in a restored backup, what may have gone out since
 evidence what settles an uncertain delivery: a relay's log, a worker that tells it late
 person   one reader's mails, when they ask for everything about them
 forget   what is forgotten of mails in time
@@ -23,6 +24,7 @@ from mailer.store.ledger.close import (
     close_for_address,
     close_for_purpose,
 )
+from mailer.store.ledger.doubt import doubt_open
 from mailer.store.ledger.evidence import (
     BY_LOG,
     Proof,
@@ -73,6 +75,7 @@ __all__ = [
     "count_test_addresses",
     "counts",
     "delete_attempts",
+    "doubt_open",
     "doubts",
     "exchange",
     "expire_overdue",

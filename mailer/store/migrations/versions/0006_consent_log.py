@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from alembic import context, op
 
 from mailer.domain.errors import Refusal
-from mailer.domain.leaves import Leaf, NoticeRef, commitment, commitment_key
+from mailer.domain.leaves import Leaf, NoticeRef, commitment, commitment_key, instant
 from mailer.store.clock import Instant
+from mailer.store.guards import refuse
 from mailer.store.vault import Vault
 
 revision = "0006"
@@ -33,7 +34,9 @@ def upgrade() -> None:
     _log()
     _accounts()
     _retention()
+    _journals()
     _seal_what_was_said_before()
+    _guard()
 
 
 def _columns() -> None:
@@ -42,6 +45,7 @@ def _columns() -> None:
         sa.Column("sealed_key", sa.LargeBinary(), server_default=EMPTY, nullable=False),
     )
     op.add_column("installation", sa.Column("halted", sa.String(), nullable=True))
+    op.add_column("installation", sa.Column("halted_at", Instant(), nullable=True))
     op.add_column("subscription", sa.Column("valid_until", Instant(), nullable=True))
     active = sa.text("state = 'active'")
     op.drop_index("ix_subscription_active", "subscription")
@@ -160,9 +164,7 @@ def _accounts() -> None:
         "witness",
         sa.Column("id", BIG_ID, nullable=False),
         sa.Column("beat", BIG_ID, nullable=False),
-        sa.Column("last_suppression_id", BIG_ID, nullable=False),
-        sa.Column("last_erasure_id", BIG_ID, nullable=False),
-        sa.Column("last_log_index", BIG_ID, nullable=False),
+        sa.Column("seen_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_witness")),
     )
 
@@ -174,6 +176,39 @@ def _retention() -> None:
         "ix_delivery_recipient_hash", "delivery", ["recipient_hash"],
         postgresql_where=to_an_address, sqlite_where=to_an_address,
     )  # fmt: skip
+
+
+def _journals() -> None:
+    """What waits to be told to the witness folder; it is told of what is suppressed already."""
+    waiting = op.create_table(
+        "journal_pending",
+        sa.Column("id", BIG_ID, nullable=False),
+        sa.Column("journal", sa.String(), nullable=False),
+        sa.Column("line", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_journal_pending")),
+    )
+    connection = op.get_bind()
+    suppressed = connection.execute(
+        sa.text("SELECT address_hash, scope, reason, created_at FROM suppression").columns(
+            created_at=Instant()
+        )
+    )
+    lines = [
+        {"at": instant(row.created_at), "address_hash": row.address_hash, "scope": row.scope}
+        | {"reason": row.reason}
+        for row in suppressed
+    ]
+    if lines:
+        rows = [{"journal": "suppressions", "line": line} for line in lines]
+        connection.execute(sa.insert(waiting), rows)
+
+
+def _guard() -> None:
+    """From here on nothing of this is changed."""
+    for table in ("consent_event", "consent_log", "consent_tile", "consent_checkpoint", "notice"):
+        refuse(op.get_bind(), table, ("UPDATE", "DELETE", "TRUNCATE"))
+    refuse(op.get_bind(), "consent_evidence", ("UPDATE",))
+    refuse(op.get_bind(), "operator_action", ("UPDATE", "TRUNCATE"))  # old ones may be retired
 
 
 def _seal_what_was_said_before() -> None:

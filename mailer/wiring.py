@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import getpass
 import os
 import random
 import socket
@@ -31,12 +30,12 @@ from mailer.logs import log_to_stderr
 from mailer.rendering import DkimSigner
 from mailer.services.articles import Fetch
 from mailer.services.composing import Composer, MailIdentity
-from mailer.services.installing import make_keys, remember_keys
+from mailer.services.installing import keys_are_known, make_keys, remember_keys
 from mailer.services.renderer import Renderer
 from mailer.services.sending import Access, Pace, Sender
 from mailer.settings import KEY_NAMES, BadSetting, Settings, load
 from mailer.signing import dkim_signer
-from mailer.store.engine import Sessions, open_engine, open_sessions
+from mailer.store.engine import Sessions, open_engine, open_sessions, reading
 from mailer.store.migrate import create, refuse_wrong_version
 from mailer.store.relays import DEFAULT_RELAY, RelayRow, point_default_at
 from mailer.store.sealing import Sealer
@@ -80,9 +79,8 @@ class Parts:
 
     @property
     def operator(self) -> str:
-        """Who acts, for the audit trail: the person behind this process, and their machine."""
-        name = os.environ.get("SUDO_USER") or getpass.getuser()
-        return f"{name}@{socket.gethostname()}"
+        """Who acts, for the audit trail."""
+        return self.settings.operator
 
     def sender(self, worker: str) -> Sender:
         """Build the sender of a worker process; it is not started."""
@@ -236,5 +234,8 @@ def vault_of(settings: Settings) -> Vault:
 
 
 def _check_keys(sessions: Sessions, settings: Settings) -> None:
+    with reading(sessions) as session:  # verbs that only look wait for no writer
+        if keys_are_known(session, settings.keys):
+            return
     with sessions.begin() as session:
         remember_keys(session, settings.keys, now=now())

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mailer.cli.console import AsJson, answer_rows, example
+from mailer.cli.noting import looked
 from mailer.cli.opening import open_installation
 from mailer.services.readers import consent_events, require_reader
 from mailer.store.engine import reading
@@ -22,7 +23,9 @@ def show(
     """Show every consent event of a reader, oldest first, with wording and evidence."""
     parts = open_installation()
     with reading(parts.sessions) as session:
-        events = consent_events(session, require_reader(session, email, parts.suppression_key))
+        reader = require_reader(session, email, parts.suppression_key)
+        events = consent_events(session, reader)
+    looked(parts, "consent show", reader=reader.id)
     answer_rows(
         as_json,
         events,

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mailer.cli.console import AsJson, Yes, answer, ask, example
+from mailer.cli.console import AsJson, Yes, answer, ask, example, say
+from mailer.cli.noting import looked
 from mailer.domain.errors import Refusal
 from mailer.embedded.supervisor import supervisor_of
 from mailer.services.alive import alive_workers
@@ -49,7 +50,10 @@ def backup(
 ) -> None:
     """Copy an SQLite database while everything runs. Keep the keys' folder with it."""
     settings = load()
-    back_up(sqlite_file(settings.database_url, _POSTGRESQL_BACKUP), file)
+    database = sqlite_file(settings.database_url, _POSTGRESQL_BACKUP)
+    if database.is_file() and not file.exists():
+        _note(settings, "db backup")
+    back_up(database, file)
     size = file.stat().st_size
     answer(
         as_json,
@@ -74,6 +78,7 @@ def put_back(
     _refuse_while_running(settings)
     ask(f"Everything that happened since {file} was written is lost.", yes=yes)
     before = restore(file, database)
+    _note(settings, "db restore")
     kept = f" What was there is kept as {before}." if before else ""
     answer(
         as_json,
@@ -99,6 +104,19 @@ def check(as_json: AsJson = False) -> None:
             f"The database is damaged ({problems[0]}): restore a backup with `mailer db restore`."
         )
     answer(as_json, {"database": engine.dialect.name, "problems": []}, "The database is whole.")
+
+
+def _note(settings: Settings, action: str) -> None:
+    """Write the act down, unless this version cannot work with the database: say so then."""
+    try:
+        parts = open_parts(settings)
+    except Refusal as refusal:
+        say(f"This act is not in the audit trail: {refusal}")
+        return
+    try:
+        looked(parts, action)
+    finally:
+        parts.engine.dispose()
 
 
 def _refuse_while_running(settings: Settings) -> None:

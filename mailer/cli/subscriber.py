@@ -20,6 +20,7 @@ from mailer.cli.console import (
     read_text,
     say,
 )
+from mailer.cli.noting import looked, note
 from mailer.cli.opening import open_installation
 from mailer.domain.addresses import parse_address
 from mailer.domain.consent import Method
@@ -89,7 +90,12 @@ def add(
             now=parts.now(),
         )
         session.flush()
-        fields = show_reader(session, require_reader(session, email, parts.suppression_key))
+        reader = require_reader(session, email, parts.suppression_key)
+        note(
+            parts, session, "subscriber add", reader=reader.id, newsletter=newsletter.slug,
+            purposes=sorted(set(purpose)), confirm=confirm, outcome=str(outcome),
+        )  # fmt: skip
+        fields = show_reader(session, reader)
     if confirm:
         parts.doorbell.ring_send()
     answer(as_json, {**fields, "outcome": str(outcome)}, f"{address}: {outcome}.")
@@ -106,7 +112,9 @@ def list_all(
     parts = open_installation()
     with reading(parts.sessions) as session:
         newsletter = find_newsletter(session, newsletter_name) if newsletter_name else None
+        slug = newsletter.slug if newsletter else None
         rows = list(list_readers(session, newsletter))
+    looked(parts, "subscriber list", newsletter=slug, readers=len(rows))
     answer_rows(
         as_json,
         rows,
@@ -121,16 +129,22 @@ def show(email: Reader, as_json: AsJson = False) -> None:
     parts = open_installation()
     with reading(parts.sessions) as session:
         fields = show_reader(session, require_reader(session, email, parts.suppression_key))
+    looked(parts, "subscriber show", reader=fields["subscriber_id"])
     answer_fields(as_json, fields)
 
 
 @app.command(epilog=example("mailer subscriber history amina@example.org"))
 def history(email: Reader, as_json: AsJson = False) -> None:
-    """Answer "why did I (not) get it?": consents, deliveries, feedback in one timeline."""
+    """Answer "why did I (not) get it?" in one timeline.
+
+    Consents, deliveries, feedback, and what operators did; who has looked is told by
+    `mailer publisher trail`.
+    """
     parts = open_installation()
     with reading(parts.sessions) as session:
         reader = require_reader(session, email, parts.suppression_key)
         rows = reader_history(session, reader, message_id_of=parts.renderer.message_id)
+    looked(parts, "subscriber history", reader=reader.id)
     answer_rows(
         as_json,
         rows,
@@ -164,6 +178,11 @@ def edit(
             reader.timezone = _timezone(timezone)
         merged = {**reader.attributes, **changed}
         reader.attributes = {key: value for key, value in merged.items() if value}
+        given = {"name": name, "locale": locale, "timezone": timezone, "attributes": attribute}
+        note(
+            parts, session, "subscriber edit", reader=reader.id,
+            fields=[field for field, value in given.items() if value is not None],
+        )  # fmt: skip
         session.flush()
         fields = show_reader(session, reader)
     answer_fields(as_json, fields)

@@ -14,6 +14,7 @@ from mailer.domain.consent import SubscriptionState
 from mailer.domain.errors import Refusal
 from mailer.domain.suppression import SCOPE_ALL
 from mailer.services.lookup import as_id
+from mailer.services.trail import acts_on
 from mailer.store.models import (
     Campaign,
     ConsentEvent,
@@ -148,7 +149,10 @@ def consent_events(session: Session, reader: Subscriber) -> list[dict[str, Any]]
 def reader_history(
     session: Session, reader: Subscriber, *, message_id_of: Callable[[int], str]
 ) -> list[dict[str, Any]]:
-    """Answer "why did I (not) get it?": consents, deliveries and feedback in one timeline."""
+    """Answer "why did I (not) get it?" in one timeline.
+
+    Consents, deliveries, feedback, and what operators did to this reader.
+    """
     happened = [
         {
             "at": event["at"],
@@ -169,6 +173,16 @@ def reader_history(
             "message_id": message_id_of(feedback.delivery_id) if feedback.delivery_id else None,
         }
         for feedback in session.scalars(select(Feedback).where(Feedback.subscriber_id == reader.id))
+    ]
+    happened += [
+        {
+            "at": act.at,
+            "kind": "operator",
+            "newsletter": act.details.get("newsletter"),
+            "what": f"{act.action} by {act.operator}",
+            "message_id": None,
+        }
+        for act in acts_on(session, reader.id)
     ]
     return sorted(happened, key=_when)
 

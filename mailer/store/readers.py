@@ -64,6 +64,11 @@ def find_or_add_reader(
     ).one()
 
 
+def reader_with_hash(session: Session, hashed: str) -> int | None:
+    """Return the number of the reader whose address has this keyed hash."""
+    return session.scalar(select(Subscriber.id).where(Subscriber.address_hash == hashed))
+
+
 def lock_reader(session: Session, subscriber_id: int) -> Subscriber | None:
     """Return the reader, locked until the transaction ends."""
     return session.scalar(

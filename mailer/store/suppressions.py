@@ -12,6 +12,7 @@ from mailer.domain.suppression import SCOPE_ALL, SuppressionReason
 from mailer.store.ledger import close_for_address
 from mailer.store.models import Newsletter, Subscriber, Suppression
 from mailer.store.once import insert_once
+from mailer.store.readers import reader_with_hash
 
 
 def suppress(
@@ -35,7 +36,7 @@ def suppress(
             "created_at": now,
         },
     )
-    reader = session.scalar(select(Subscriber.id).where(Subscriber.address_hash == hashed))
+    reader = reader_with_hash(session, hashed)
     newsletter_id = None
     if scope != SCOPE_ALL:
         newsletter_id = session.scalar(select(Newsletter.id).where(Newsletter.slug == scope))

@@ -34,7 +34,7 @@ from mailer.store.ledger.hold import let_go, put_off
 from mailer.store.ledger.plan import Planned, plan_chunk, queue_mail
 from mailer.store.ledger.recover import expire_overdue, find_abandoned, recover_abandoned
 from mailer.store.ledger.report import count_open, counts, has_open, uncertain
-from mailer.store.ledger.requeue import presume_sent, requeue
+from mailer.store.ledger.requeue import in_state, presume_sent, requeue
 from mailer.store.ledger.sample import Sample, choose_sample, has_untried, sample_outcome
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "hand_back",
     "has_open",
     "has_untried",
+    "in_state",
     "let_go",
     "plan_chunk",
     "presume_sent",

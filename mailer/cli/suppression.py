@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from sqlalchemy.orm import Session
 
+from mailer.cli import suppression_files
 from mailer.cli.console import AsJson, Yes, answer, answer_rows, ask, example
 from mailer.cli.noting import looked, note
 from mailer.cli.opening import open_installation
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mailer.wiring import Parts
 
 app = typer.Typer()
+app.add_typer(suppression_files.app)
 
 Address = Annotated[str, typer.Argument(metavar="EMAIL", help="The address.")]
 Scope = Annotated[

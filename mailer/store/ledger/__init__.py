@@ -19,6 +19,7 @@ from mailer.store.ledger.close import (
     close_campaign,
     close_confirmations,
     close_for_address,
+    close_for_addresses,
     close_for_purpose,
 )
 from mailer.store.ledger.evidence import (
@@ -53,6 +54,7 @@ __all__ = [
     "close_campaign",
     "close_confirmations",
     "close_for_address",
+    "close_for_addresses",
     "close_for_purpose",
     "count_open",
     "counts",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import getpass
 import os
 import random
 import socket
@@ -35,14 +34,14 @@ from mailer.services.articles import Fetch
 from mailer.services.checkpoints import Notary
 from mailer.services.composing import Composer, MailIdentity
 from mailer.services.erasing import Places
-from mailer.services.installing import make_keys, remember_keys
+from mailer.services.installing import keys_are_known, make_keys, remember_keys
 from mailer.services.practice import Practice
 from mailer.services.renderer import Renderer
 from mailer.services.sending import Access, Pace, Sender
 from mailer.services.witnessing import look_for_rollback
 from mailer.settings import KEY_NAMES, BadSetting, Settings, load
 from mailer.signing import dkim_signer
-from mailer.store.engine import Sessions, open_engine, open_sessions
+from mailer.store.engine import Sessions, open_engine, open_sessions, reading
 from mailer.store.log import CheckpointFolder
 from mailer.store.migrate import create, refuse_wrong_version
 from mailer.store.relays import DEFAULT_RELAY, RelayRow, point_default_at
@@ -89,9 +88,8 @@ class Parts:
 
     @property
     def operator(self) -> str:
-        """Who acts, for the audit trail: the person behind this process, and their machine."""
-        name = os.environ.get("SUDO_USER") or getpass.getuser()
-        return f"{name}@{socket.gethostname()}"
+        """Who acts, for the audit trail."""
+        return self.settings.operator
 
     @property
     def notary(self) -> Notary:
@@ -295,5 +293,8 @@ def vault_of(settings: Settings) -> Vault:
 
 
 def _check_keys(sessions: Sessions, settings: Settings) -> None:
+    with reading(sessions) as session:  # verbs that only look wait for no writer
+        if keys_are_known(session, settings.keys):
+            return
     with sessions.begin() as session:
         remember_keys(session, settings.keys, now=now())

@@ -9,6 +9,7 @@ import typer
 
 from mailer.cli import consent_export, consent_proof
 from mailer.cli.console import AsJson, example, print_json, say, shown
+from mailer.cli.noting import looked
 from mailer.cli.opening import open_installation
 from mailer.domain.consent import Basis, Method
 from mailer.services.consent_standing import Standing, standing_consents
@@ -56,6 +57,7 @@ def show(
         reader = require_reader(session, email, parts.suppression_key)
         events = consent_events(session, reader)
         address = reader.email
+    looked(parts, "consent show", reader=reader.id)
     if as_json:
         print_json(events)
         return

@@ -54,7 +54,12 @@ def answer(as_json: bool, document: object, sentence: str) -> None:
 
 def print_json(document: object) -> None:
     """Print one JSON document; times are ISO 8601 in UTC."""
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=_plain))
+    typer.echo(as_json_text(document))
+
+
+def as_json_text(document: object, *, indent: int | None = 2) -> str:
+    """Return a document as JSON; times are ISO 8601 in UTC."""
+    return json.dumps(document, ensure_ascii=False, indent=indent, default=_plain)
 
 
 def answer_rows(

@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from sqlalchemy.orm import Session
 
+from mailer.cli import subscriber_export
 from mailer.cli.console import (
     AsJson,
     answer,
     answer_fields,
     answer_rows,
     example,
-    print_json,
+    progress,
     read_text,
-    say,
-    write_new,
 )
+from mailer.cli.noting import looked, note
 from mailer.cli.opening import open_installation
+from mailer.cli.pausing import let_others_write
 from mailer.cli.subscriber_import import import_readers
 from mailer.cli.when import BadTime, add_span, parse_past
 from mailer.domain.addresses import parse_address
 from mailer.domain.consent import Basis, Method
 from mailer.domain.schedule import zone
 from mailer.services.adding import add_reader
+from mailer.services.leaving import withdraw_all
 from mailer.services.lookup import as_id, find_newsletter, find_purpose
 from mailer.services.newsletters import locale_code, one_line
-from mailer.services.preferences import withdraw
+from mailer.services.reader_list import list_readers
 from mailer.services.readers import (
-    list_readers,
     reader_history,
     require_reader,
+    require_readers,
     show_reader,
 )
 from mailer.store.consents import Evidence
@@ -51,6 +52,7 @@ app.command(
         "--map email=E-mail --map name='First Name'",
     ),
 )(import_readers)
+app.add_typer(subscriber_export.app)
 
 Reader = Annotated[str, typer.Argument(metavar="EMAIL", help="The reader's address or id.")]
 NewsletterName = Annotated[str, typer.Argument(metavar="NEWSLETTER", help="Short name or id.")]
@@ -129,6 +131,11 @@ def add(
         )
         session.flush()
         reader = find_reader(session, address, parts.suppression_key)
+        note(
+            parts, session, "subscriber add", reader=reader.id if reader else None,
+            newsletter=newsletter.slug,
+            purposes=sorted(set(purpose)), confirm=confirm, outcome=str(outcome),
+        )  # fmt: skip
         fields = show_reader(session, reader) if reader else {"email": email, "subscriber_id": None}
     if confirm:
         parts.doorbell.ring_send()
@@ -154,7 +161,9 @@ def list_all(
     parts = open_installation()
     with reading(parts.sessions) as session:
         newsletter = find_newsletter(session, newsletter_name) if newsletter_name else None
+        slug = newsletter.slug if newsletter else None
         rows = list(list_readers(session, newsletter))
+    looked(parts, "subscriber list", newsletter=slug, readers=len(rows))
     answer_rows(
         as_json,
         rows,
@@ -169,16 +178,22 @@ def show(email: Reader, as_json: AsJson = False) -> None:
     parts = open_installation()
     with reading(parts.sessions) as session:
         fields = show_reader(session, require_reader(session, email, parts.suppression_key))
+    looked(parts, "subscriber show", reader=fields["subscriber_id"])
     answer_fields(as_json, fields)
 
 
 @app.command(epilog=example("mailer subscriber history amina@example.org"))
 def history(email: Reader, as_json: AsJson = False) -> None:
-    """Answer "why did I (not) get it?": consents, deliveries, feedback in one timeline."""
+    """Answer "why did I (not) get it?" in one timeline.
+
+    Consents, deliveries, feedback, and what operators did; who has looked is told by
+    `mailer publisher trail`.
+    """
     parts = open_installation()
     with reading(parts.sessions) as session:
         reader = require_reader(session, email, parts.suppression_key)
         rows = reader_history(session, reader, message_id_of=parts.renderer.message_id)
+    looked(parts, "subscriber history", reader=reader.id)
     answer_rows(
         as_json,
         rows,
@@ -212,6 +227,11 @@ def edit(
             reader.timezone = _timezone(timezone)
         merged = {**reader.attributes, **changed}
         reader.attributes = {key: value for key, value in merged.items() if value}
+        given = {"name": name, "locale": locale, "timezone": timezone, "attributes": attribute}
+        note(
+            parts, session, "subscriber edit", reader=reader.id,
+            fields=[field for field, value in given.items() if value is not None],
+        )  # fmt: skip
         session.flush()
         fields = show_reader(session, reader)
     answer_fields(as_json, fields)
@@ -249,62 +269,40 @@ def unsubscribe(
         if as_id(address) is None:
             parse_address(address)
     parts = open_installation()
-    rows: list[dict[str, Any]] = []
-    with parts.sessions.begin() as session:
+    with reading(parts.sessions) as session:
         newsletter = find_newsletter(session, newsletter_name) if newsletter_name else None
         purposes = (
             [find_purpose(session, newsletter, purpose).id] if newsletter and purpose else None
         )
-        readers = [require_reader(session, address, parts.suppression_key) for address in named]
-        for reader in sorted(readers, key=lambda reader: reader.id):
-            left = withdraw(
-                session,
-                lock_reader(session, reader.id) or reader,
-                Evidence(Method.CLI, source=f"{file}" if file else ""),
-                newsletter_id=newsletter.id if newsletter else None,
-                purpose_ids=purposes,
-                now=parts.now(),
-            )
-            rows.append({"email": reader.email, "left": left})
-    total = sum(row["left"] for row in rows)
+        readers = require_readers(session, named, parts.suppression_key)
+    emails = dict(readers)
+    slug = newsletter.slug if newsletter else None
+
+    def note_one(session: Session, reader: int, left: int) -> None:
+        note(
+            parts, session, "subscriber unsubscribe", reader=reader, newsletter=slug,
+            purpose=purpose, left=left,
+        )  # fmt: skip
+
+    with progress("withdrawing") as advance:
+        done = withdraw_all(
+            parts.sessions,
+            sorted(number for number, _ in readers),
+            Evidence(Method.CLI, source=f"{file}" if file else ""),
+            newsletter_id=newsletter.id if newsletter else None,
+            purpose_ids=purposes,
+            now=parts.now,
+            pause=let_others_write,
+            note=note_one,
+            advance=advance,
+        )
+    rows = [{"email": emails[number], "left": left} for number, left in done]
+    total = sum(left for _, left in done)
     answer(
         as_json,
         rows,
         f"{len(rows)} reader{'s' * (len(rows) != 1)} left {total} subscriptions.",
     )
-
-
-@app.command(epilog=example("mailer subscriber export weekly --out readers.csv"))
-def export(
-    newsletter_name: NewsletterName,
-    out: Annotated[Path | None, typer.Option(help="A new file; else standard output.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write all readers of a newsletter as CSV (or JSON), with where they stand."""
-    parts = open_installation()
-    with reading(parts.sessions) as session:
-        newsletter = find_newsletter(session, newsletter_name)
-        rows = list(list_readers(session, newsletter))
-    if out is not None:
-        write_new(out, _csv(rows))
-        say(f"Wrote {len(rows)} reader{'s' * (len(rows) != 1)} to {out}.")
-    if as_json:
-        print_json(rows)
-    elif out is None:
-        typer.echo(_csv(rows), nl=False)
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    """Return CSV (RFC 4180) whose cells a spreadsheet does not take for formulas."""
-    columns = ("subscriber_id", "email", "name", "locale", "timezone", "state", "subscriptions")
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(columns)
-    for row in rows:
-        standing = " ".join(f"{where}={state}" for where, state in row["subscriptions"].items())
-        cells = [str(row[column]) for column in columns[:-1]] + [standing]
-        writer.writerow("'" + cell if cell[:1] in "=+-@\t\r" and cell else cell for cell in cells)
-    return text.getvalue()
 
 
 def _attributes(given: list[str]) -> dict[str, str]:

@@ -73,6 +73,23 @@ def add_span(moment: datetime, text: str) -> datetime:
         raise BadTime(f"“{text}” is too long.") from None
 
 
+_AGO = re.compile(r"([0-9]{1,5})([mhd])", re.ASCII)
+
+
+def parse_since(text: str, *, now: datetime) -> datetime:
+    """Return the time gone by that `2026-11-01`, an ISO 8601 time (UTC) or `30d` names."""
+    ago = _AGO.fullmatch(text.strip())
+    try:
+        if ago:
+            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        named = datetime.fromisoformat(text.strip())
+        return (named if named.tzinfo else named.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise BadTime(
+            f"“{text}” is no time gone by: write it like 2026-11-01, 2026-11-01T07:00+01:00 or 30d."
+        ) from None
+
+
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from mailer.services.campaign_course import CannotCampaign
 from mailer.services.lookup import NotFound, find_purpose
 from mailer.services.newsletters import one_line
 from mailer.services.renderer import Renderer
+from mailer.store.engine import Sessions, reading
 from mailer.store.ledger import queue_mail
 from mailer.store.ledger.plan import period_of
 from mailer.store.models import Article, Campaign, Newsletter, Purpose
@@ -95,33 +96,40 @@ def new_draft(
 
 
 def send_test(
-    session: Session,
-    campaign: Campaign,
+    sessions: Sessions,
+    campaign_id: int,
     address: EmailAddress,
     *,
     renderer: Renderer,
     suppression_key: bytes,
     now: datetime,
+    note: Callable[[Session, str], None] = lambda *_: None,
 ) -> int:
     """Queue the campaign as it is now for one address; return the delivery's id.
 
     It is compiled for this test alone: what is changed afterwards stands in the next test, and in
-    what readers get.
+    what readers get. Compiling takes longer than a writer may hold up others, so that it is done
+    before writing. `note` is given the address's keyed hash.
     """
     hashed = address_hash(address, suppression_key)
-    if standing(session, hashed, campaign.newsletter.slug):
-        raise CannotCampaign(f"{address} is suppressed: choose another address for the test.")
-    return queue_mail(
-        session,
-        kind=DeliveryKind.TEST,
-        newsletter_id=campaign.newsletter_id,
-        variant_id=renderer.store_test_variant(session, campaign, now=now),
-        provider=receiving_provider(address),
-        recipient=str(address),
-        recipient_hash=hashed,
-        now=now,
-        expires_at=now + lifetime(DeliveryKind.TEST, Lane.TRANSACTIONAL),
-    )
+    with reading(sessions) as session:
+        compiled = renderer.campaign_message(session, session.get_one(Campaign, campaign_id))
+    with sessions.begin() as session:
+        campaign = session.get_one(Campaign, campaign_id)
+        if standing(session, hashed, campaign.newsletter.slug):
+            raise CannotCampaign(f"{address} is suppressed: choose another address for the test.")
+        note(session, hashed)
+        return queue_mail(
+            session,
+            kind=DeliveryKind.TEST,
+            newsletter_id=campaign.newsletter_id,
+            variant_id=renderer.store_test_variant(session, campaign, compiled, now=now),
+            provider=receiving_provider(address),
+            recipient=str(address),
+            recipient_hash=hashed,
+            now=now,
+            expires_at=now + lifetime(DeliveryKind.TEST, Lane.TRANSACTIONAL),
+        )
 
 
 def list_campaigns(session: Session, newsletter: Newsletter | None = None) -> list[Campaign]:

@@ -88,15 +88,12 @@ class Renderer:
             campaign.id,
         )
 
-    def store_test_variant(self, session: Session, campaign: Campaign, *, now: datetime) -> int:
-        """Compile the campaign for one test; return the id."""
-        return _stored(
-            session,
-            f"test:{secrets.token_hex(16)}",
-            campaign.newsletter.locale,
-            lambda: self.campaign_message(session, campaign),
-            now,
-        )
+    def store_test_variant(
+        self, session: Session, campaign: Campaign, compiled: CompiledMessage, *, now: datetime
+    ) -> int:
+        """Keep the campaign's mail as it was compiled for one test; return the id."""
+        source = f"test:{secrets.token_hex(16)}"
+        return _stored(session, source, campaign.newsletter.locale, lambda: compiled, now)
 
     def sent_message(self, session: Session, campaign: Campaign) -> CompiledMessage:
         """Return the mail as readers get it, or, before the start, as they would get it now."""

@@ -227,7 +227,7 @@ def _forget(
     )
     erase_reader(session, reader, method=Method.EXPIRY.value, now=now)
     if not suppressed and not erased_before:
-        forgive_erasure(session, hashed)
+        forgive_erasure(session, hashed, now=now)
     erasure = last_erasure(session, hashed)
     assert erasure is not None, "it has just been written"
     erasure.cleaned_at = now

@@ -184,7 +184,7 @@ def confirm(
             shown=standing_notice(session, reader.id, subscription.purpose_id),
         )
     if waiting:
-        forgive_erasure(session, reader.address_hash)
+        forgive_erasure(session, reader.address_hash, now=now)
     _believe(reader, waiting)
     session.flush()
     return open_confirmation(session, signer, text, now=now)

@@ -113,7 +113,7 @@ def is_erased(session: Session, subscriber_id: int) -> bool:
 def note_erasure(
     session: Session, subscriber_id: int, address_hash: str, method: str, *, at: datetime
 ) -> bool:
-    """Write down that the reader was erased, and tell the journal; return False if it stood there."""
+    """Write down, and tell the journal, that the reader was erased; False if it stood there."""
     row = {"subscriber_id": subscriber_id, "address_hash": address_hash, "method": method, "at": at}
     noted = insert_once(session, Erasure, row)
     if noted:

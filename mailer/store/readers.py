@@ -73,11 +73,9 @@ def lock_reader_of(session: Session, hashed: str) -> Subscriber | None:
     )
 
 
-def lock_reader_of(session: Session, hashed: str) -> Subscriber | None:
-    """Return the reader of the mailbox with this keyed hash, locked until the transaction ends."""
-    return session.scalar(
-        select(Subscriber).where(Subscriber.address_hash == hashed).with_for_update()
-    )
+def reader_with_hash(session: Session, hashed: str) -> int | None:
+    """Return the number of the reader whose address has this keyed hash."""
+    return session.scalar(select(Subscriber.id).where(Subscriber.address_hash == hashed))
 
 
 def lock_reader(session: Session, subscriber_id: int) -> Subscriber | None:

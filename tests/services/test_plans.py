@@ -19,7 +19,6 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.orm import Session
 
 from mailer.domain.deliveries import DeliveryState
-from mailer.services.campaign_course import retry_failed
 from mailer.services.reports import deliveries
 from mailer.services.signup import _confirmations_since
 from mailer.store import hot
@@ -157,7 +156,7 @@ WORK: dict[str, Callable[[Session, Campaign], object]] = {
         session, "hash", 1, DeliveryState.SUPPRESSED, now=b.NOW
     ),
     "confirmations of today": lambda session, _: _confirmations_since(session, 1, 1, b.NOW),
-    "retry": lambda session, campaign: retry_failed(session, campaign, now=b.NOW),
+    "retry": lambda session, campaign: b.decide(session, campaign, "retry", b.NOW),
     "deliveries": lambda session, campaign: deliveries(session, campaign, message_id_of=str),
 }
 

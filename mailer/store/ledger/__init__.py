@@ -22,6 +22,7 @@ from mailer.store.ledger.close import (
     close_campaign,
     close_confirmations,
     close_for_address,
+    close_for_addresses,
     close_for_purpose,
 )
 from mailer.store.ledger.doubt import doubt_open
@@ -47,7 +48,7 @@ from mailer.store.ledger.person import attempts_of, mails_of
 from mailer.store.ledger.plan import Planned, plan_chunk, queue_mail
 from mailer.store.ledger.recover import expire_overdue, find_abandoned, recover_abandoned
 from mailer.store.ledger.report import count_open, counts, has_open, uncertain
-from mailer.store.ledger.requeue import presume_sent, requeue
+from mailer.store.ledger.requeue import in_state, presume_sent, requeue
 from mailer.store.ledger.sample import Sample, choose_sample, has_untried, sample_outcome
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "close_campaign",
     "close_confirmations",
     "close_for_address",
+    "close_for_addresses",
     "close_for_purpose",
     "count_attempts",
     "count_open",
@@ -85,6 +87,7 @@ __all__ = [
     "hand_back",
     "has_open",
     "has_untried",
+    "in_state",
     "let_go",
     "mails_of",
     "plan_chunk",

@@ -10,13 +10,16 @@ from sqlalchemy.orm import Session
 
 from mailer.store.models import ConsentEvent, LogEntry, Newsletter, PendingLeaf
 
+NOBODY = 999_999
+"""The number of a reader that there is not."""
+
 
 def add_events(session: Session, number: int, *, first: int = 0) -> None:
     """Add events that nobody said, quickly; only their hashes count for the log."""
     newsletter = session.scalar(select(Newsletter)) or b.newsletter(session)
     known = {
         "newsletter_id": newsletter.id, "purpose_id": newsletter.purposes[0].id,
-        "subscriber_id": 1, "state": "given", "method": "import", "notice_assumed": False,
+        "subscriber_id": NOBODY, "state": "given", "method": "import", "notice_assumed": False,
         "at": b.NOW, "commitment": bytes(32),
     }  # fmt: skip
     rows = [

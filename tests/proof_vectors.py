@@ -35,6 +35,7 @@ ORIGIN = "news.example.org/consent-log/0123456789abcdef"
 OTHER_ORIGIN = "press.example.net/consent-log/fedcba9876543210"
 SIGNER, STRANGER = SigningKey(b"the log key of the vectors"), SigningKey(b"a stranger's key")
 KEY = SIGNER.public(ORIGIN).text
+STRANGER_KEY = STRANGER.public(ORIGIN).text
 READER_KEY = hashlib.sha256(b"the reader's key of the vectors").digest()
 
 Document = dict[str, Any]
@@ -124,6 +125,17 @@ def proof(size: int, places: dict[int, int], *, disclosed: bool = True) -> Docum
         wording.sha256: json.loads(wording.canonical()) for wording in WORDINGS[: len(places)]
     }
     return proof_document(note, SIGNER.public(ORIGIN), proofs, wordings)
+
+
+def dated(at: str) -> bytes:
+    """Return a proof that somebody signed with the time of its only event set to this."""
+    made = proof(1, {0: 0})
+    event = made["events"][0]
+    event["leaf"]["at"] = at
+    event["checksums"] = checksums(event)
+    root = hash_of_leaf(canonical(event["leaf"]))
+    made["checkpoint"] = SIGNER.sign(Checkpoint(ORIGIN, 1, root))
+    return _bytes(made)
 
 
 WHOLE = proof(1_000, {0: 0, 1: 300, 2: 999})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +17,8 @@ from mailer.domain.errors import Refusal
 if TYPE_CHECKING:
     from mailer.domain.checkpoints import PublicKey
     from mailer.domain.proofs import Proved
+    from mailer.services.checkpoints import Signed
+    from mailer.wiring import Parts
 
 app = typer.Typer()
 
@@ -45,6 +46,7 @@ def prove(
     It holds the events with the wording and the evidence, their way to a signed root of the consent
     log, and nothing of anybody else. `mailer consent verify` and docs/verify.html check it.
     """
+    from mailer.domain.checkpoints import read_checkpoint
     from mailer.services.proving import Asked, prove
 
     if out is not None and out.exists():
@@ -56,13 +58,13 @@ def prove(
         print_json(document)
         return
     _write_new(out, json.dumps(document, ensure_ascii=False, indent=2) + "\n")
-    size = document["checkpoint"].split("\n")[1]
+    size = read_checkpoint(document["checkpoint"]).size
     events = len(document["events"])
     answer(
         as_json,
-        {"file": out, "events": events, "size": int(size), "public_key": document["public_key"]},
+        {"file": out, "events": events, "size": size, "public_key": document["public_key"]},
         f"Wrote {out}: {events} {'event' if events == 1 else 'events'} of {email}, in a log of "
-        f"{size} leaves. Whoever gets it checks it with `mailer consent verify {out}` or with "
+        f"{_leaves(size)}. Whoever gets it checks it with `mailer consent verify {out}` or with "
         f"docs/verify.html, and with this key: {document['public_key']}",
     )
 
@@ -108,7 +110,11 @@ def verify(
 
 
 @app.command(
-    epilog=example("mailer consent checkpoint", "mailer consent checkpoint --public-key > log.key")
+    epilog=example(
+        "mailer consent checkpoint",
+        "mailer consent checkpoint --public-key > log.key",
+        "mailer consent checkpoint --email auditor@example.net",
+    )
 )
 def checkpoint(
     public_key: Annotated[
@@ -118,6 +124,9 @@ def checkpoint(
         bool,
         typer.Option("--begin-anew", help="Sign under a new name: part of the log is lost."),
     ] = False,
+    email: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Mail it to somebody outside, too.")
+    ] = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -150,6 +159,8 @@ def checkpoint(
             )
     else:
         signed = checkpoints.sign_checkpoint(parts.sessions, parts.notary, now=parts.now())
+    if email is not None:
+        _mail(parts, signed, email)
     made = signed.checkpoint
     document = {
         "origin": made.origin,
@@ -162,6 +173,26 @@ def checkpoint(
     answer(as_json, document, signed.note.removesuffix("\n"))
     if not as_json:
         say(f"Kept in {parts.notary.folder.path}: keep a copy where nobody can change it.")
+
+
+def _mail(parts: Parts, signed: Signed, email: str) -> None:
+    from mailer.cli.watching import say_if_nobody_works
+    from mailer.domain.addresses import parse_address
+    from mailer.services.checkpoint_mail import mail_checkpoint
+
+    address = parse_address(email)
+    with parts.sessions.begin() as session:
+        mail_checkpoint(
+            session,
+            signed,
+            address,
+            renderer=parts.renderer,
+            suppression_key=parts.suppression_key,
+            now=parts.now(),
+        )
+    parts.doorbell.ring_send()
+    say_if_nobody_works(parts)
+    say(f"The checkpoint is on its way to {address}.")
 
 
 def _write_new(path: Path, content: str) -> None:
@@ -200,7 +231,7 @@ def _public_keys(key_or_file: str) -> list[PublicKey]:
 
 
 def _is_checkpoint(content: bytes) -> bool:
-    return b"\n\n\xe2\x80\x94 " in content and not content.lstrip().startswith(b"{")
+    return "\n— ".encode() in content and not content.lstrip().startswith(b"{")
 
 
 def _verify_checkpoint(content: bytes, keys: list[PublicKey], as_json: bool) -> None:
@@ -211,12 +242,14 @@ def _verify_checkpoint(content: bytes, keys: list[PublicKey], as_json: bool) -> 
             "A checkpoint does not hold its key: add --public-key, which the publisher prints with "
             "`mailer consent checkpoint --public-key`."
         )
-    checkpoint, key = verify_checkpoint(content.decode("utf-8", "replace"), keys)
+    # It may have been saved from a mail, with other line ends; what is signed has these.
+    note = "\n".join(content.decode("utf-8-sig", "replace").strip().splitlines()) + "\n"
+    checkpoint, key = verify_checkpoint(note, keys)
     document = {
         "valid": True, "origin": checkpoint.origin, "size": checkpoint.size,
         "root": checkpoint.root.hex(), "public_key": key.text,
     }  # fmt: skip
-    sentence = f"Signed: the consent log {checkpoint.origin} held {checkpoint.size} leaves."
+    sentence = f"Signed: the consent log {checkpoint.origin} held {_leaves(checkpoint.size)}."
     answer(as_json, document, sentence)
 
 
@@ -232,12 +265,11 @@ def _say_proved(proved: Proved, as_json: bool) -> None:
         return
     lines = [
         f"Proved: {'this is' if len(events) == 1 else 'these are'} in the consent log "
-        f"{checkpoint.origin}, which held {checkpoint.size} leaves when it was signed."
+        f"{checkpoint.origin}, which held {_leaves(checkpoint.size)} when it was signed."
     ]
     for event in events:
-        at = shown(datetime.fromisoformat(event["at"]))
         lines.append(
-            f"\n{at}  {shown(event['state'])}: {shown(event['newsletter'])}/"
+            f"\n{event['at']}  {shown(event['state'])}: {shown(event['newsletter'])}/"
             f"{shown(event['purpose'])} ({shown(event['method'])}), leaf {event['index']}"
         )
         lines += [
@@ -253,6 +285,10 @@ def _say_proved(proved: Proved, as_json: bool) -> None:
             "The public key in the file itself was believed. To rule out a forged file, compare it "
             f"with the publisher's, or give that one with --public-key: {proved.key.text}"
         )
+
+
+def _leaves(number: int) -> str:
+    return f"{number} {'leaf' if number == 1 else 'leaves'}"
 
 
 def _event(event: Any, notices: Any) -> dict[str, Any]:

@@ -249,7 +249,7 @@ def _contradiction(tree: LogTree, kept: _Kept) -> str | None:
     signed = kept.signed.checkpoint
     if signed.size > tree.size:
         return (
-            f"the consent log holds {tree.size} leaves, and the checkpoint in {kept.place} was "
+            f"the consent log has {tree.size} leaves, and the checkpoint in {kept.place} was "
             f"signed over {signed.size}: the log was cut, or an old backup was restored."
         )
     if tree.root(signed.size) != signed.root:

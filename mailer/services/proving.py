@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,6 +33,8 @@ from mailer.store.models import (
     Subscriber,
 )
 from mailer.store.vault import Vault
+
+_EVENT = re.compile(r"events\[(\d+)\]")
 
 
 class NothingToProve(Refusal):
@@ -154,9 +157,12 @@ def _document(
     try:
         verify_proof(json.dumps(document).encode(), [signed.key])
     except BadProof as bad:
+        named = _EVENT.match(bad.where)
+        event_id = entries[int(named[1])].event.event_id if named else ""
         raise LogDamaged(
-            f"No proof can be made of this ({bad.where}): {bad.reason} The database was changed: "
-            "`mailer consent audit` says where."
+            f"No proof can be made: the database was changed. {bad.where or 'the file'}"
+            f"{f' (consent event {event_id})' if event_id else ''}: {bad.reason} "
+            "`mailer consent audit` says what else was."
         ) from None
     return document
 

@@ -140,7 +140,22 @@ class Renderer:
         Its link lives `days`. Nothing that anybody typed stands in it.
         """
         locale = locale or newsletter.locale
-        context = {**_house(session, newsletter, locale), "days": days}
+        return self._store_automatic(session, newsletter, template, locale, {"days": days}, now)
+
+    def store_checkpoint_variant(
+        self, session: Session, newsletter: Newsletter, note: str, size: int, *, now: datetime
+    ) -> int:
+        """Compile the mail that carries a checkpoint of the consent log to somebody outside."""
+        locale = "en"  # the words of the template
+        told = {"note": note.rstrip("\n"), "size": size}
+        return self._store_automatic(session, newsletter, "checkpoint", locale, told, now)
+
+    def _store_automatic(
+        self, session: Session, newsletter: Newsletter, template: str, locale: str,
+        told: dict[str, Any], now: datetime,
+    ) -> int:  # fmt: skip
+        """Compile a mail that nobody wrote by hand, unless the same one is kept already."""
+        context = {**_house(session, newsletter, locale), **told}
         headers = _sender_headers(newsletter, locale=locale, auto_submitted=True)
         described = json.dumps([context, repr(headers)], sort_keys=True).encode()
         source = f"{template}:{hashlib.sha256(described).hexdigest()}"

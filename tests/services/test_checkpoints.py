@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 
 import building as b
@@ -14,6 +16,7 @@ from tampering import unguarded
 
 from mailer.domain import merkle
 from mailer.domain.checkpoints import Checkpoint, SigningKey, verify_checkpoint
+from mailer.services.checkpoint_mail import CannotMail, mail_checkpoint
 from mailer.services.checkpoints import (
     ForeignCheckpoint,
     LogContradicted,
@@ -26,6 +29,8 @@ from mailer.services.checkpoints import (
 from mailer.services.consent_log import sequence_leaves
 from mailer.store.log import CannotWitness
 from mailer.store.models import ConsentEvent, Installation, LogCheckpoint, LogEntry
+from mailer.store.suppressions import suppress
+from mailer.transports.memory import MemoryTransport
 from mailer.wiring import Parts
 
 
@@ -98,7 +103,7 @@ def test_where_the_last_rows_are_gone_nothing_is_signed(parts: Parts) -> None:
     sign(parts)
     with unguarded(parts) as session:
         session.execute(delete(LogEntry).where(LogEntry.leaf_index >= 8))
-    with pytest.raises(LogContradicted, match="holds 8 leaves, and the checkpoint in the database"):
+    with pytest.raises(LogContradicted, match="has 8 leaves, and the checkpoint in the database"):
         sign(parts)
     with unguarded(parts) as session:  # the database forgets; the folder does not
         session.execute(delete(LogCheckpoint))
@@ -167,7 +172,7 @@ def test_a_log_is_begun_anew_under_another_name_when_somebody_says_so(parts: Par
     assert again.checkpoint.origin == anew.checkpoint.origin
     with unguarded(parts) as session:  # a second loss is found as the first was
         session.execute(delete(LogEntry).where(LogEntry.leaf_index >= 9))
-    with pytest.raises(LogContradicted, match="holds 9 leaves"):
+    with pytest.raises(LogContradicted, match="has 9 leaves"):
         sign(parts)
     assert begin_anew(parts.sessions, parts.notary, now=b.NOW).checkpoint.origin.endswith(".3")
 
@@ -262,3 +267,37 @@ def test_while_everything_is_halted_nothing_is_signed(sqlite_parts: Parts) -> No
         session.get_one(Installation, 1).halted = "an old backup was restored."
     with pytest.raises(NothingSigned, match="an old backup was restored"):
         sign(sqlite_parts)
+
+
+def test_a_checkpoint_goes_to_somebody_outside_word_for_word(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        b.newsletter(session)
+    grow(parts, 3)
+    signed = sign(parts)
+    auditor = b.parse_address("auditor@outside.test")
+    how = {"renderer": parts.renderer, "suppression_key": parts.suppression_key, "now": parts.now()}
+    with parts.sessions.begin() as session:
+        mail_checkpoint(session, signed, auditor, **how)
+    transport = MemoryTransport()
+    b.send_all(parts, transport)
+    [(envelope, content)] = transport.accepted
+    assert envelope.recipient == "auditor@outside.test"
+    mail = message_from_bytes(content, policy=default)
+    assert mail["Subject"] == "Checkpoint of the consent log: 3"
+    text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert f"\n{signed.note}" in text.replace("\r\n", "\n")
+    with parts.sessions.begin() as session:
+        hashed = b.address_hash(auditor, parts.suppression_key)
+        suppress(session, hashed, b.SuppressionReason.OPERATOR, now=b.NOW)
+        with pytest.raises(CannotMail, match="suppressed"):
+            mail_checkpoint(session, signed, auditor, **how)
+
+
+def test_without_a_newsletter_there_is_nobody_who_could_mail_it(sqlite_parts: Parts) -> None:
+    parts = sqlite_parts
+    signed = sign(parts)
+    with parts.sessions.begin() as session, pytest.raises(CannotMail, match="newsletter add"):
+        mail_checkpoint(
+            session, signed, b.parse_address("auditor@outside.test"), renderer=parts.renderer,
+            suppression_key=parts.suppression_key, now=b.NOW,
+        )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mailer.cli import consent_export, consent_proof
+from mailer.cli import consent_audit, consent_export, consent_proof
 from mailer.cli.console import AsJson, example, print_json, say, shown
 from mailer.cli.noting import looked
 from mailer.cli.opening import open_installation
@@ -41,6 +41,7 @@ _EVIDENCE = {
     "user_agent": "browser",
     "confirmation_message_id": "confirmation",
 }
+app.add_typer(consent_audit.app)
 
 
 @app.command(epilog=example("mailer consent show amina@example.org --json"))

@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
+    Executable,
     Integer,
+    Row,
     Select,
     Text,
     case,
@@ -61,6 +63,11 @@ def snapshot(sessions: Sessions) -> Iterator[Session]:
             yield session
         finally:
             driver.text_factory = str
+
+
+def all_rows(session: Session, statement: Executable) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return the rows of a statement; of a connection, which makes no objects of them."""
+    return session.connection().execute(statement).all()
 
 
 def _as_it_stands(octets: bytes) -> str:
@@ -157,8 +164,9 @@ def read_page(session: Session, after: int, rows: int) -> Page:
         return [column > after] if last is None else [column > after, column <= last]
 
     moment = moment_of(session)
-    events = session.execute(_events(session).where(*mine(ConsentEvent.subscriber_id)))
-    subscriptions = session.execute(
+    events = all_rows(session, _events(session).where(*mine(ConsentEvent.subscriber_id)))
+    subscriptions = all_rows(
+        session,
         select(
             Subscription.subscriber_id, Subscription.purpose_id, Subscription.newsletter_id,
             Subscription.state, moment(Subscription.since), moment(Subscription.valid_until),
@@ -166,14 +174,13 @@ def read_page(session: Session, after: int, rows: int) -> Page:
         .where(*mine(Subscription.subscriber_id))
         .order_by(Subscription.subscriber_id, Subscription.purpose_id)
     )  # fmt: skip
-    keys = session.execute(
-        select(Subscriber.id, Subscriber.sealed_key).where(*mine(Subscriber.id))
-    ).all()
-    erased = session.scalars(
-        select(Erasure.subscriber_id).where(*mine(Erasure.subscriber_id))
-    ).all()
+    keys = all_rows(
+        session, select(Subscriber.id, Subscriber.sealed_key).where(*mine(Subscriber.id))
+    )
+    erased = all_rows(session, select(Erasure.subscriber_id).where(*mine(Erasure.subscriber_id)))
     columns = delivery.c
-    deliveries = session.execute(
+    deliveries = all_rows(
+        session,
         select(
             columns.id, columns.period, columns.campaign_id, columns.subscriber_id,
             columns.newsletter_id, columns.kind, columns.state, columns.fence,
@@ -182,16 +189,17 @@ def read_page(session: Session, after: int, rows: int) -> Page:
         .where(*mine(columns.subscriber_id), columns.kind.in_(_GATED))
         .order_by(columns.subscriber_id, columns.id)
     )  # fmt: skip
-    suppressions = session.execute(
+    suppressions = all_rows(
+        session,
         select(Subscriber.id, Suppression.scope, Suppression.reason, moment(Suppression.created_at))
         .join(Suppression, Suppression.address_hash == Subscriber.address_hash)
-        .where(*mine(Subscriber.id))
+        .where(*mine(Subscriber.id)),
     )
     return Page(
         last,
         [EventRow._make(row) for row in events],
         {row[0]: row[1] for row in keys},
-        frozenset(erased),
+        frozenset(row[0] for row in erased),
         [SubscriptionRow._make(row) for row in subscriptions],
         [DeliveryRow._make(row) for row in deliveries],
         [SuppressionRow._make(row) for row in suppressions],
@@ -206,7 +214,8 @@ def attempts_of(session: Session, deliveries: Sequence[DeliveryRow]) -> dict[int
     found: dict[int, list[AttemptRow]] = {}
     for begin in range(0, len(deliveries), _AT_ONCE):
         keys = [(row.period, row.id) for row in deliveries[begin : begin + _AT_ONCE]]
-        rows = session.execute(
+        rows = all_rows(
+            session,
             select(
                 attempt.c.delivery_id, moment_of(session)(attempt.c.at),
                 attempt.c.outcome, attempt.c.stage,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Text, cast, func, select, type_coerce
 from sqlalchemy.orm import Session
 
+from mailer.store.auditing import all_rows
 from mailer.store.models import (
     Campaign,
     ConsentEvent,
@@ -84,24 +85,24 @@ class Extent:
 
 def read_extent(session: Session) -> Extent:
     """Return how far the log reaches, with the keys of its tiles and its checkpoints."""
-    leaves, last = session.execute(select(func.count(), func.max(LogEntry.leaf_index))).one()
+    ((leaves, last),) = all_rows(session, select(func.count(), func.max(LogEntry.leaf_index)))
+    tiles = all_rows(session, select(LogTile.level, LogTile.number))
     return Extent(
         session.scalar(select(func.count()).select_from(ConsentEvent)) or 0,
         leaves,
         last,
-        frozenset(
-            (row[0], row[1]) for row in session.execute(select(LogTile.level, LogTile.number))
-        ),
+        frozenset((row[0], row[1]) for row in tiles),
         read_checkpoints(session),
     )
 
 
 def read_checkpoints(session: Session) -> tuple[CheckpointRow, ...]:
     """Return all checkpoints of the database, oldest first."""
-    rows = session.execute(
+    rows = all_rows(
+        session,
         select(
             LogCheckpoint.id, LogCheckpoint.origin, LogCheckpoint.size, LogCheckpoint.note
-        ).order_by(LogCheckpoint.id)
+        ).order_by(LogCheckpoint.id),
     )
     return tuple(CheckpointRow._make(row) for row in rows)
 
@@ -117,15 +118,16 @@ def read_leaves(session: Session, after: int | None, last: int, most: int) -> li
     )
     if after is not None:
         statement = statement.where(LogEntry.leaf_index > after)
-    return [LeafRow._make(row) for row in session.execute(statement)]
+    return [LeafRow._make(row) for row in all_rows(session, statement)]
 
 
 def read_tiles(session: Session, level: int, first: int, end: int) -> dict[int, TileRow]:
     """Return the tiles of a level from one number up to another, by their numbers."""
-    rows = session.execute(
+    rows = all_rows(
+        session,
         select(LogTile.number, LogTile.hashes, LogTile.root).where(
             LogTile.level == level, LogTile.number >= first, LogTile.number < end
-        )
+        ),
     )
     return {row[0]: TileRow(row[1], row[2]) for row in rows}
 
@@ -147,22 +149,24 @@ def _without_event(session: Session, column: Any) -> list[int]:
         .where(ConsentEvent.id.is_(None))
         .order_by(column)
     )
-    return list(session.scalars(rows))
+    return [row[0] for row in all_rows(session, rows)]
 
 
 def read_purposes(session: Session) -> dict[int, PurposeRow]:
     """Return all purposes."""
-    rows = session.execute(
+    rows = all_rows(
+        session,
         select(Purpose.id, Purpose.slug, Purpose.newsletter_id, Newsletter.slug).join(
             Newsletter, Newsletter.id == Purpose.newsletter_id
-        )
+        ),
     )
     return {row[0]: PurposeRow._make(row) for row in rows}
 
 
 def read_notices(session: Session) -> list[NoticeRow]:
     """Return all notices, each as its row has it."""
-    rows = session.execute(
+    rows = all_rows(
+        session,
         select(
             Notice.id, Notice.newsletter_id, Newsletter.slug, Notice.locale, Notice.version,
             Notice.sha256, Notice.text, *(
@@ -179,7 +183,7 @@ def read_notices(session: Session) -> list[NoticeRow]:
 def purposes_of_campaigns(session: Session, campaigns: Collection[int]) -> dict[int, int]:
     """Return for each of these campaigns the purpose that its readers must have agreed to."""
     rows = select(Campaign.id, Campaign.purpose_id).where(Campaign.id.in_(campaigns))
-    return {row[0]: row[1] for row in session.execute(rows)} if campaigns else {}
+    return {row[0]: row[1] for row in all_rows(session, rows)} if campaigns else {}
 
 
 def _json_text(session: Session, column: Any) -> Any:

@@ -58,7 +58,7 @@ class Ground:
     def needed(self, row: DeliveryRow) -> tuple[SubscriptionState, list[Sequence[Standing]]] | None:
         """Return which state the gate asks for, and the histories of which one must be in it."""
         reader = row.subscriber_id
-        if row.kind == DeliveryKind.CONFIRMATION.value:
+        if row.kind == DeliveryKind.CONFIRMATION:
             asked = self.of_newsletter.get(row.newsletter_id, ())
             histories = [self.histories.get((reader, purpose), ()) for purpose in asked]
             return SubscriptionState.PENDING, histories
@@ -190,7 +190,7 @@ def _moved(moment: str, by: timedelta) -> str:
 def _forbids(suppression: SuppressionRow, row: DeliveryRow, ground: Ground) -> bool:
     """Say whether the suppression reaches this mail; who was forgotten may ask again."""
     if suppression.reason == SuppressionReason.ERASURE.value:
-        return row.kind != DeliveryKind.CONFIRMATION.value
+        return row.kind != DeliveryKind.CONFIRMATION
     return suppression.scope in (SCOPE_ALL, _slug(row, ground))
 
 

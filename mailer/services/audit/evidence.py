@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mailer.domain.leaves import commitment, commitment_key
+from mailer.domain.leaves import commitment_key, commitment_to
 from mailer.services.audit.findings import Finding, Kind
 from mailer.store.auditing import EventRow
 from mailer.store.vault import LostEvidence, Vault
@@ -41,8 +41,8 @@ def check_evidence(
 
 def _opens(vault: Vault, key: bytes, event_id: str, sealed: bytes, committed: bytes) -> bool:
     try:
-        personal = vault.open(key, event_id, sealed)
-        return commitment(commitment_key(key, event_id), personal) == committed
+        personal = vault.unsealed(key, event_id, sealed)
+        return commitment_to(commitment_key(key, event_id), personal) == committed
     except (LostEvidence, TypeError, ValueError):
         return False
 

@@ -93,10 +93,10 @@ def _difference(
     row: SubscriptionRow, last: Standing, purposes: Mapping[int, PurposeRow]
 ) -> str | None:
     stands = (row.state, row.since, row.valid_until)
-    if stands != (last.state.value, last.since, last.valid_until):
+    if stands != (last.state, last.since, last.valid_until):
         return (
             f"It says {_words(*stands)}, and the events say "
-            f"{_words(last.state.value, last.since, last.valid_until)} (event {last.event})."
+            f"{_words(last.state, last.since, last.valid_until)} (event {last.event})."
         )
     purpose = purposes.get(row.purpose_id)
     if purpose is not None and purpose.newsletter_id != row.newsletter_id:
@@ -125,9 +125,11 @@ def _found(row: SubscriptionRow, purposes: Mapping[int, PurposeRow], words: str)
 
 def _impossible(event: EventRow, before: SubscriptionState | None) -> Finding:
     was = f"who was {before}" if before else "who had said nothing"
+    if event.state in set(ConsentState) and event.method in set(Method):
+        words = f"“{event.state}” by {event.method} is never recorded for a reader {was}."
+    else:
+        words = f"“{event.state}” by “{event.method}” is nothing that a reader can say."
     return Finding(
-        Kind.HISTORY, "consent_event", str(event.id),
-        f"“{event.state}” by {event.method} changes nothing for a reader {was}, so that it is "
-        "never recorded.",
+        Kind.HISTORY, "consent_event", str(event.id), words,
         {"reader": event.subscriber_id},
     )  # fmt: skip

@@ -19,6 +19,7 @@ from mailer.store.engine import reading
 app = typer.Typer()
 app.add_typer(consent_proof.app)
 app.add_typer(consent_export.app)
+app.add_typer(consent_audit.app)
 
 _HOW: dict[str, str] = {
     Method.FORM: "by the form on our pages",
@@ -41,7 +42,6 @@ _EVIDENCE = {
     "user_agent": "browser",
     "confirmation_message_id": "confirmation",
 }
-app.add_typer(consent_audit.app)
 
 
 @app.command(epilog=example("mailer consent show amina@example.org --json"))

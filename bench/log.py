@@ -115,9 +115,11 @@ def _add_events(parts: Parts, number: int) -> None:
         publish_notice(
             session, newsletter, locale="en", text="We write every week.", now=parts.now()
         )
-    for first in range(1, number + 1, _BATCH):
-        if first > number // 2 > first - _BATCH:
-            _add_witness(parts)
+    half = number // 2
+    for first in range(1, half + 1, _BATCH):
+        _add_batch(parts, first, min(first + _BATCH - 1, half))
+    _add_witness(parts)
+    for first in range(half + 1, number + 1, _BATCH):
         _add_batch(parts, first, min(first + _BATCH - 1, number))
     if parts.engine.dialect.name == "postgresql":
         with parts.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

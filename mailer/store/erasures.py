@@ -157,7 +157,7 @@ def _strip(session: Session, mails: ColumnElement[bool], subscriber_id: int | No
     connection = session.connection()
     key = (delivery.c.period, delivery.c.id)
     rows = connection.execute(
-        select(*key, delivery.c.last_reply, delivery.c.provider).where(mails)
+        select(*key, delivery.c.last_reply, delivery.c.provider).where(mails).with_for_update()
     ).all()
     without = [
         {
@@ -197,7 +197,8 @@ _SAID_IN_NUMBERS = (
 
 def _strip_attempts(session: Session, mails: Select[Any]) -> None:
     connection = session.connection()
-    of_mails = tuple_(attempt.c.period, attempt.c.delivery_id).in_(mails)
+    key = (attempt.c.period, attempt.c.delivery_id, attempt.c.fence)
+    of_mails = tuple_(*key[:2]).in_(mails)
     without = [
         {
             "in_period": row.period,
@@ -205,7 +206,7 @@ def _strip_attempts(session: Session, mails: Select[Any]) -> None:
             "under_fence": row.fence,
             "numbers": numbers_of(row.reply),
         }
-        for row in connection.execute(select(attempt).where(of_mails))
+        for row in connection.execute(select(*key, attempt.c.reply).where(of_mails))
     ]
     if without:
         connection.execute(_SAID_IN_NUMBERS, without)

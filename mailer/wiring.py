@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import gc
-import getpass
 import os
 import random
 import socket
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from urllib.parse import urlsplit
 
 from sqlalchemy import Engine
 
+from mailer.domain.checkpoints import SigningKey
 from mailer.domain.errors import Refusal
 from mailer.domain.links import Links
 from mailer.domain.relays import (
@@ -30,14 +31,18 @@ from mailer.feeds import fetch
 from mailer.logs import log_to_stderr
 from mailer.rendering import DkimSigner
 from mailer.services.articles import Fetch
+from mailer.services.checkpoints import Notary
 from mailer.services.composing import Composer, MailIdentity
-from mailer.services.installing import make_keys, remember_keys
+from mailer.services.erasing import Places
+from mailer.services.installing import keys_are_known, make_keys, remember_keys
+from mailer.services.practice import Practice
 from mailer.services.renderer import Renderer
 from mailer.services.sending import Access, Pace, Sender
 from mailer.services.witnessing import look_for_rollback
 from mailer.settings import KEY_NAMES, BadSetting, Settings, load
 from mailer.signing import dkim_signer
-from mailer.store.engine import Sessions, open_engine, open_sessions
+from mailer.store.engine import Sessions, open_engine, open_sessions, reading
+from mailer.store.log import CheckpointFolder
 from mailer.store.migrate import create, refuse_wrong_version
 from mailer.store.relays import DEFAULT_RELAY, RelayRow, point_default_at
 from mailer.store.roles import service_role
@@ -83,9 +88,41 @@ class Parts:
 
     @property
     def operator(self) -> str:
-        """Who acts, for the audit trail: the person behind this process, and their machine."""
-        name = os.environ.get("SUDO_USER") or getpass.getuser()
-        return f"{name}@{socket.gethostname()}"
+        """Who acts, for the audit trail."""
+        return self.settings.operator
+
+    @property
+    def notary(self) -> Notary:
+        """Who signs the consent log."""
+        keys = self.settings.keys["MAILER_LOG_KEY"].split(",")
+        return Notary(
+            urlsplit(self.settings.public_url).netloc,
+            [SigningKey(key.strip().encode()) for key in keys if key.strip()],
+            self.suppression_key,
+            CheckpointFolder(self.settings.witness_dir / "checkpoints"),
+        )
+
+    @property
+    def practice(self) -> Practice:
+        """How this installation treats personal data."""
+        return Practice(
+            periods=self.settings.retention,
+            smtp_url=self.settings.smtp_url,
+            public_url=self.settings.public_url,
+            suppression_key=self.suppression_key,
+            message_id_of=self.identity.message_id,
+        )
+
+    @property
+    def places(self) -> Places:
+        """Where, besides in rows, readers leave traces: in an inbox of earlier times, too."""
+        return Places(
+            self.settings.home,
+            Mailbox(self.settings.inbox_dir),
+            self.engine,
+            self.settings.migration_url,
+            self.suppression_key,
+        )
 
     @property
     def witness(self) -> WitnessFolder:
@@ -256,5 +293,8 @@ def vault_of(settings: Settings) -> Vault:
 
 
 def _check_keys(sessions: Sessions, settings: Settings) -> None:
+    with reading(sessions) as session:  # verbs that only look wait for no writer
+        if keys_are_known(session, settings.keys):
+            return
     with sessions.begin() as session:
         remember_keys(session, settings.keys, now=now())

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from mailer.cli.console import AsJson, Yes, answer, ask, example
+from mailer.cli.console import AsJson, Yes, answer, ask, example, say
+from mailer.cli.noting import looked
 from mailer.cli.opening import open_installation
 from mailer.domain.errors import Refusal
 from mailer.domain.leaves import instant
@@ -72,7 +73,10 @@ def backup(
 ) -> None:
     """Copy an SQLite database while everything runs. Keep the keys' folder with it."""
     settings = load()
-    back_up(sqlite_file(settings.database_url, _POSTGRESQL_BACKUP), file)
+    database = sqlite_file(settings.database_url, _POSTGRESQL_BACKUP)
+    if database.is_file() and not file.exists():
+        _note(settings, "db backup")
+    back_up(database, file)
     size = file.stat().st_size
     answer(
         as_json,
@@ -105,6 +109,7 @@ def put_back(
     before = restore(file, database, halt=f"{file.name} was restored.", now=now())
     with suppress(Refusal):  # of an older version: when it is upgraded and started
         open_service(settings).engine.dispose()
+    _note(settings, "db restore")
     kept = f" What was there is kept as {before}." if before else ""
     answer(
         as_json,
@@ -173,6 +178,19 @@ def _resumed(done: Resumed) -> str:
     )
     left = [*([lost] if done.unreadable else []), *campaigns, *digests]
     return "\n".join([told, *left, "The halt is over."])
+
+
+def _note(settings: Settings, action: str) -> None:
+    """Write the act down, unless this version cannot work with the database: say so then."""
+    try:
+        parts = open_parts(settings)
+    except Refusal as refusal:
+        say(f"This act is not in the audit trail: {refusal}")
+        return
+    try:
+        looked(parts, action)
+    finally:
+        parts.engine.dispose()
 
 
 def _refuse_while_running(settings: Settings) -> None:

@@ -13,6 +13,11 @@ class DeliveryKind(StrEnum):
     SERVICE = "service"  # on a request of the reader
     TEST = "test"
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether one mail too many is better than none, where nobody knows whether it went."""
+        return self in (DeliveryKind.CONFIRMATION, DeliveryKind.SERVICE)
+
 
 class Lane(IntEnum):
     """Which deliveries go first; the smaller number goes first."""
@@ -66,6 +71,9 @@ OPEN = frozenset({_S.QUEUED, _S.LEASED, _S.SENDING})
 
 CLOSABLE = frozenset({_S.QUEUED, _S.LEASED})
 """States that a withdrawal ends at once: the relay has not been given a byte of content."""
+
+NEVER_HANDED_OVER = frozenset({_S.SUPPRESSED, _S.WITHDRAWN, _S.EXPIRED, _S.CANCELLED})
+"""Final states of what no relay has taken, and none ever will."""
 
 
 def may_follow(before: DeliveryState, after: DeliveryState) -> bool:

@@ -21,8 +21,6 @@ from mailer.store.ledger import (
     close_campaign,
     count_open,
     has_open,
-    presume_sent,
-    requeue,
 )
 from mailer.store.ledger.plan import period_of
 from mailer.store.models import Campaign, Canary, Newsletter, Subscriber
@@ -192,18 +190,6 @@ def cancel_campaign(session: Session, campaign: Campaign, *, now: datetime) -> i
     return left
 
 
-def retry_failed(session: Session, campaign: Campaign, *, now: datetime) -> int:
-    """Put the campaign's failed deliveries back into the queue; return how many."""
-    return _again(session, campaign, DeliveryState.FAILED, now)
-
-
-def reconcile(session: Session, campaign: Campaign, *, presume: str, now: datetime) -> int:
-    """Settle what nobody can know, by a person's decision (`sent`, `resend`); return how many."""
-    if presume == "resend":
-        return _again(session, campaign, DeliveryState.UNCERTAIN, now)
-    return presume_sent(session, campaign, now=now)
-
-
 def finish_done(session: Session, *, now: datetime) -> int:
     """End every campaign that has nothing left to do, or no time left; return how many.
 
@@ -266,16 +252,6 @@ def give_another_day(campaign: Campaign, *, now: datetime) -> None:
     """Leave time for what is in the queue again."""
     if campaign.ends_at is not None:
         campaign.ends_at = max(campaign.ends_at, now + _ANOTHER_DAY)
-
-
-def _again(session: Session, campaign: Campaign, state: DeliveryState, now: datetime) -> int:
-    """Give deliveries another day; consent is asked again at the gate, and the fence rises."""
-    lock_for_more(session, campaign)
-    number = requeue(session, campaign, state, now=now)
-    if number:
-        reopen(session, campaign)
-        give_another_day(campaign, now=now)
-    return number
 
 
 def _let_sample_go_first(campaign: Campaign, order: CanaryOrder | None, begin: datetime) -> None:

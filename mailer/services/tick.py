@@ -27,8 +27,8 @@ from mailer.services.digests import (
     put_off,
     run_digest,
 )
+from mailer.services.expiring import expire_consents, expire_requests, expire_unanswered
 from mailer.services.preparing import waiting_campaigns
-from mailer.services.signup import expire_requests
 from mailer.store.engine import Sessions, reading
 from mailer.store.halting import halted_reason
 from mailer.store.ledger import expire_overdue, find_abandoned, recover_abandoned
@@ -99,8 +99,10 @@ def sweep(
         ("expire mails", lambda session, *, now: expire_overdue(session)),
         ("close ended campaigns", close_ended),
         ("expire requests", expire_requests),
+        ("expire consents", expire_consents),
     ):
         _step(words, lambda work=work: _to_the_end(sessions, work, now, pause))  # type: ignore[misc]
+    _step("expire unanswered", lambda: expire_unanswered(sessions, now=now(), pause=pause))
     if uncertain:
         _log.error("deliveries uncertain", number=uncertain)
     return uncertain

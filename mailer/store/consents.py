@@ -132,10 +132,11 @@ def record(
         subscription.details = asdict(request.details)
         if before is not SubscriptionState.PENDING:
             subscription.request = request.number
-        elif not _asks_anew(session, subscription, shown, now):
+        elif not asks_anew(session, subscription, shown, now):
             return None
+    if after is not before or state is ConsentState.REQUESTED:
+        subscription.since = now
     subscription.state = after.value
-    subscription.since = now
     subscription.valid_until = evidence.valid_until
     event_id = _write_event(session, reader, purpose, state, evidence, now, shown)
     if withdraws(after):
@@ -168,7 +169,7 @@ def standing_notice(session: Session, reader_id: int, purpose_id: int) -> ShownN
     return ShownNotice(notice, event.notice_assumed) if notice else None
 
 
-def _asks_anew(
+def asks_anew(
     session: Session, subscription: Subscription, shown: ShownNotice | None, now: datetime
 ) -> bool:
     """Say whether asking again says something new: another wording was shown, or a day passed."""

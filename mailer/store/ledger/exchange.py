@@ -270,7 +270,10 @@ def _may_go() -> ColumnElement[bool]:
 
 def _suppressed() -> ColumnElement[bool]:
     return is_suppressed(
-        delivery.c.subscriber_id, delivery.c.newsletter_id, delivery.c.recipient_hash
+        delivery.c.subscriber_id,
+        delivery.c.newsletter_id,
+        delivery.c.recipient_hash,
+        asks=delivery.c.kind == DeliveryKind.CONFIRMATION.value,
     )
 
 

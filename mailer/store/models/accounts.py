@@ -34,8 +34,10 @@ class Erasure(Base):
     id: Mapped[id_column]
     subscriber_id: Mapped[int] = mapped_column(BigId, unique=True)
     address_hash: Mapped[str]
-    method: Mapped[str]
+    method: Mapped[str]  # how it was asked for
     at: Mapped[datetime]
+    cleaned_at: Mapped[datetime | None]
+    """Since when nothing of theirs is left outside of the rows; None: the sweep sees to it."""
 
 
 class ImportRun(Base):

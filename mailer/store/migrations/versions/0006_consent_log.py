@@ -29,9 +29,11 @@ EMPTY = sa.text("''")
 def upgrade() -> None:
     """New columns and tables; then what was said before becomes leaves like all others."""
     _columns()
+    _asking_again()
     _evidence_apart()
     _log()
     _accounts()
+    _retention()
     _journals()
     _seal_what_was_said_before()
     _guard()
@@ -45,6 +47,12 @@ def _columns() -> None:
     op.add_column("installation", sa.Column("halted", sa.String(), nullable=True))
     op.add_column("installation", sa.Column("halted_at", Instant(), nullable=True))
     op.add_column("subscription", sa.Column("valid_until", Instant(), nullable=True))
+    active = sa.text("state = 'active'")
+    op.drop_index("ix_subscription_active", "subscription")
+    op.create_index(
+        "ix_subscription_active", "subscription", ["purpose_id", "subscriber_id", "valid_until"],
+        postgresql_where=active, sqlite_where=active,
+    )  # fmt: skip
     ends = sa.text("valid_until IS NOT NULL")
     op.create_index(
         "ix_subscription_ends", "subscription", ["valid_until"],
@@ -58,6 +66,12 @@ def _columns() -> None:
         sa.Column("leaf_hash", sa.LargeBinary(), server_default=EMPTY, nullable=False),
     ):
         op.add_column("consent_event", column)
+
+
+def _asking_again() -> None:
+    """A campaign may ask readers to renew; how that ends is looked up in what they said."""
+    op.add_column("campaign", sa.Column("renews_notice_id", sa.BigInteger(), nullable=True))
+    op.add_column("campaign", sa.Column("answer_by", Instant(), nullable=True))
 
 
 def _evidence_apart() -> None:
@@ -95,10 +109,13 @@ def _log() -> None:
     )
     op.create_table(
         "consent_checkpoint",
-        sa.Column("size", BIG_ID, autoincrement=False, nullable=False),
+        sa.Column("id", BIG_ID, nullable=False),
+        sa.Column("origin", sa.String(), nullable=False),
+        sa.Column("size", BIG_ID, nullable=False),
         sa.Column("note", sa.String(), nullable=False),
         sa.Column("at", Instant(), nullable=False),
-        sa.PrimaryKeyConstraint("size", name=op.f("pk_consent_checkpoint")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_consent_checkpoint")),
+        sa.UniqueConstraint("origin", "size", name=op.f("uq_consent_checkpoint_origin_size")),
     )
 
 
@@ -121,6 +138,7 @@ def _accounts() -> None:
         sa.Column("address_hash", sa.String(), nullable=False),
         sa.Column("method", sa.String(), nullable=False),
         sa.Column("at", Instant(), nullable=False),
+        sa.Column("cleaned_at", Instant(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure")),
         sa.UniqueConstraint("subscriber_id", name=op.f("uq_erasure_subscriber_id")),
     )
@@ -149,6 +167,15 @@ def _accounts() -> None:
         sa.Column("seen_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_witness")),
     )
+
+
+def _retention() -> None:
+    op.add_column("installation", sa.Column("retained_at", Instant(), nullable=True))
+    to_an_address = sa.text("recipient_hash IS NOT NULL")
+    op.create_index(
+        "ix_delivery_recipient_hash", "delivery", ["recipient_hash"],
+        postgresql_where=to_an_address, sqlite_where=to_an_address,
+    )  # fmt: skip
 
 
 def _journals() -> None:

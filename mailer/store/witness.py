@@ -61,8 +61,7 @@ def highest_ids(session: Session) -> dict[str, int]:
         return {name: int(highest) for name, highest in rows if name in _NEVER_AGAIN}
     found = {}
     for table in _NEVER_AGAIN:
-        sequence = _sequence(session, table)
-        last = session.execute(text(f"SELECT last_value, is_called FROM {sequence}")).one()
+        last = session.execute(text(f"SELECT last_value, is_called FROM {table}_id_seq")).one()
         if last.is_called:
             found[table] = int(last.last_value)
     return found
@@ -80,10 +79,7 @@ def skip_ids(session: Session, noted: Mapping[str, int]) -> None:
             _skip_on_sqlite(session, table, wanted)
         else:
             # By taking them: the service's role may do no more (`mailer.store.roles`).
-            taken = text(
-                f"SELECT max(nextval('{_sequence(session, table)}')) "
-                "FROM generate_series(1, :number)"
-            )
+            taken = text(f"SELECT max(nextval('{table}_id_seq')) FROM generate_series(1, :number)")
             session.execute(taken, {"number": wanted - now})
 
 
@@ -94,8 +90,3 @@ def _skip_on_sqlite(session: Session, table: str, highest: int) -> None:
     )
     if not known.rowcount:
         session.execute(text("INSERT INTO sqlite_sequence VALUES (:name, :highest)"), values)
-
-
-def _sequence(session: Session, table: str) -> str:
-    found = session.scalar(text("SELECT pg_get_serial_sequence(:table, 'id')"), {"table": table})
-    return str(found)

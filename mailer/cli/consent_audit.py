@@ -26,6 +26,7 @@ _LOOKED = (
     ("deliveries", "mails"),
 )
 _TITLES = {
+    Kind.DAMAGE: "A damaged file",
     Kind.EVENT: "Consent events that are not what was logged",
     Kind.HISTORY: "Consent events that nothing allows",
     Kind.LOG: "Places in the log",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -140,6 +141,28 @@ def pending_of_nothing(session: Session) -> list[int]:
 def evidence_of_nothing(session: Session) -> list[int]:
     """Return the evidence whose event is not there."""
     return _without_event(session, ConsentEvidence.event)
+
+
+def damage(session: Session) -> list[tuple[str, str, str]]:
+    """Return table, row (where it is known) and what SQLite says of rows and indexes that differ.
+
+    What a query finds by an index, it may also read there, and never look at the row.
+    """
+    if session.get_bind().dialect.name != "sqlite":
+        return []
+    return [
+        (table, found.group(1) if (found := _ROW.match(row[0])) else "", str(row[0]))
+        for table in _LOOKED_INTO
+        for row in session.connection().exec_driver_sql(f"PRAGMA integrity_check({table})")
+        if row[0] != "ok"
+    ]
+
+
+_ROW = re.compile(r"row (\d+) ")
+_LOOKED_INTO = (
+    "consent_event", "consent_evidence", "consent_log", "consent_pending", "consent_tile",
+    "consent_checkpoint", "notice", "subscription",
+)  # fmt: skip
 
 
 def _without_event(session: Session, column: Any) -> list[int]:

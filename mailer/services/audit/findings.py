@@ -11,6 +11,7 @@ from typing import Any
 class Kind(StrEnum):
     """What a finding is about; docs/how-to/consent-audit.md says what each means."""
 
+    DAMAGE = "damage"
     EVENT = "event"
     HISTORY = "history"
     LOG = "log"

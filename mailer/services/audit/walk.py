@@ -27,6 +27,7 @@ from mailer.store.auditing import Page, SuppressionRow, attempts_of, read_page, 
 from mailer.store.auditing_log import (
     Extent,
     PurposeRow,
+    damage,
     evidence_of_nothing,
     pending_of_nothing,
     purposes_of_campaigns,
@@ -103,6 +104,8 @@ class Audit:
         yield from checkpoints.compare(walk.roots, walk.length)
         self.looked["checkpoints"] = len(checkpoints.signed)
         with snapshot(self._sessions) as session:
+            for table, row, words in damage(session):
+                yield Finding(Kind.DAMAGE, table, row, f"The database's file is damaged: {words}.")
             yield from of_nothing("consent_pending", pending_of_nothing(session))
             yield from of_nothing("consent_evidence", evidence_of_nothing(session))
 

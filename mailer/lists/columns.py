@@ -33,7 +33,7 @@ _NAMES = {
     ),
     "left_at": "unsubscribedat unsubscribedon unsubtime unsubscribedate optoutdate optouttime",
 }
-_MOST = 0.8
+_MOST = 0.6
 """Of the filled cells so many must look like what they are taken for."""
 
 
@@ -80,7 +80,7 @@ def find_columns(
     places = {
         name: places
         for name in FIELDS
-        if name != "status" and (places := _known(table, export, name, looks))
+        if name not in ("status", *asked) and (places := _known(table, export, name, looks))
     }
     attributes = _numbers(table, export.attributes) if export else {}
     rules = (

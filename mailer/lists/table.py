@@ -44,8 +44,7 @@ class Table:
         """
         begun, width = 0, len(self.columns)
         skipped = not self.has_header
-        with self.file.path.open("rb") as raw:
-            text = _text(self.file, raw)
+        with self.file.path.open("rb") as raw, _text(self.file, raw) as text:
             reader = _reader(text, self.delimiter, self.file)
             try:
                 for cells in reader:
@@ -80,14 +79,14 @@ def open_table(file: ListFile) -> Table:
     """Find the delimiter, the header and the first rows; raises BrokenList."""
     line = 1
     try:
-        with file.path.open("rb") as raw:
-            lines = _lines(_text(file, raw), file)
+        with file.path.open("rb") as raw, _text(file, raw) as text:
+            lines = _lines(text, file)
             first = next((each for each in lines if each.strip(" ,;\t\r\n")), "")
         hinted = re.fullmatch(r"sep=(.)\s*", first)
         delimiter = hinted[1] if hinted else max(DELIMITERS, key=_bare(first).count)
         rows = []
-        with file.path.open("rb") as raw:
-            reader = _reader(_text(file, raw), delimiter, file)
+        with file.path.open("rb") as raw, _text(file, raw) as text:
+            reader = _reader(text, delimiter, file)
             for cells in islice(reader, _SAMPLE):
                 line = reader.line_num + 1
                 if any(cells) and not _is_hint(cells):

@@ -128,6 +128,8 @@ def sign_checkpoint(sessions: Sessions, notary: Notary, *, now: datetime) -> Sig
         for each in kept:
             _refuse_contradiction(tree, each)
         newest = max(kept, key=lambda each: each.age, default=None)
+        if newest is not None:  # whoever signed it may have died before it stood in the database
+            keep_checkpoint(session, newest.signed.checkpoint, newest.signed.note, now=now)
         if newest is not None and newest.signed.checkpoint.size == tree.size:
             signed, era = newest.signed, newest.era
         else:

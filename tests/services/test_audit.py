@@ -4,9 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import audits as a
+import building as b
 import pytest
+from sqlalchemy import delete
 
+from mailer.domain.consent import ConsentState
 from mailer.services.audit import checkpoints, events, notices, tree, walk
+from mailer.store.models import ConsentEvidence
 from mailer.wiring import Parts
 
 ALL = (
@@ -61,3 +65,14 @@ def test_an_audit_that_is_blind_in_one_eye_would_be_caught(
     monkeypatch.setattr(where, what, _sees_nothing)
     changes, losses = a.unnoticed_changes, a.unnoticed_losses
     assert next(changes(sqlite_parts, table), "") or next(losses(sqlite_parts, table), "")
+
+
+def test_the_evidence_of_a_request_that_came_to_nothing_may_be_gone(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        for name in ("ada", "ben"):
+            b.sign_up(parts, session, made, f"{name}@readers.test", now=parts.now())
+    a.say(parts, "ada@readers.test", ConsentState.EXPIRED, now=parts.now())
+    with parts.sessions.begin() as session:
+        session.execute(delete(ConsentEvidence))
+    assert [(each.table, each.row) for each in a.wrong(parts)] == [("consent_evidence", "2")]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from mailer.domain.consent import ConsentState
 from mailer.domain.leaves import commitment_key, commitment_to
 from mailer.services.audit.findings import Finding, Kind
 from mailer.store.auditing import EventRow
 from mailer.store.vault import LostEvidence, Vault
 
 _TABLE = "consent_evidence"
+_AGREED = (ConsentState.GIVEN, ConsentState.RENEWED)
 
 
 def check_evidence(
@@ -31,7 +34,8 @@ def check_evidence(
         return
     for event in events:
         if event.sealed is None:
-            yield _found(event, "It is gone, and the reader is not.")
+            if event.id not in came_to_nothing(events):
+                yield _found(event, "It is gone, and the reader is not.")
         elif not _opens(vault, key, event.event_id, event.sealed, event.commitment):
             yield _found(
                 event,
@@ -45,6 +49,23 @@ def _opens(vault: Vault, key: bytes, event_id: str, sealed: bytes, committed: by
         return commitment_to(commitment_key(key, event_id), personal) == committed
     except (LostEvidence, TypeError, ValueError):
         return False
+
+
+def came_to_nothing(events: Sequence[EventRow]) -> set[int]:
+    """Return a reader's requests that ended without a consent, and their ends.
+
+    They prove nothing that anybody relies on, so that retention may take their evidence away.
+    """
+    asked: defaultdict[int, list[int]] = defaultdict(list)
+    found: set[int] = set()
+    for event in events:
+        if event.state == ConsentState.REQUESTED:
+            asked[event.purpose_id].append(event.id)
+            continue
+        requests = asked.pop(event.purpose_id, [])
+        if requests and event.state not in _AGREED:
+            found.update(requests, {event.id})
+    return found
 
 
 def _forgotten(reader: int, events: Sequence[EventRow], *, erased: bool) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ from mailer.services.campaign_course import (
 )
 from mailer.services.lookup import find_campaign
 from mailer.services.reports import report
+from mailer.store.engine import reading
 
 if TYPE_CHECKING:
     from mailer.wiring import Parts
@@ -112,8 +113,8 @@ def schedule(
         now = parts.now()
         ahead = parse_when(at, campaign.newsletter.timezone, now=now)
         schedule_campaign(session, campaign, ahead, canary=order, now=now)
-        session.flush()
-        fields = report(session, campaign)
+    with reading(parts.sessions) as session:  # counts the audience: nobody waits for that
+        fields = report(session, find_campaign(session, campaign_id))
     _tell(parts, fields, as_json=as_json)
 
 

@@ -121,7 +121,8 @@ def schedule(
             parts, session, "campaign schedule", campaign=campaign.id, at=ahead.isoformat(),
             canary=canary,
         )  # fmt: skip
-        fields = report(session, campaign)
+    with reading(parts.sessions) as session:  # counts the audience: nobody waits for that
+        fields = report(session, find_campaign(session, campaign_id))
     _tell(parts, fields, as_json=as_json)
 
 

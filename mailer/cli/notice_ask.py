@@ -11,8 +11,8 @@ from mailer.cli.opening import open_installation
 from mailer.cli.watching import say_if_nobody_works
 from mailer.cli.when import parse_when
 from mailer.services.asking import Question, ask_again
-from mailer.services.campaign_course import start_campaign
 from mailer.services.lookup import find_newsletter, find_purpose
+from mailer.store.engine import reading
 
 app = typer.Typer()
 
@@ -42,22 +42,21 @@ def ask(
     unless --until is given.
     """
     parts = open_installation()
-    with parts.sessions.begin() as session:
+    now = parts.now()
+    with reading(parts.sessions) as session:
         newsletter = find_newsletter(session, newsletter_name)
-        now = parts.now()
-        asked = ask_again(
-            session,
-            newsletter,
-            find_purpose(session, newsletter, purpose),
-            subject=subject,
-            answer_by=parse_when(until, newsletter.timezone, now=now) if until else None,
-            operator=parts.operator,
-            now=now,
-        )
-        for question in asked if send else ():
-            start_campaign(session, question.campaign, now=now)
-        session.flush()
-        rows = [_fields(question) for question in asked]
+        purpose_id = find_purpose(session, newsletter, purpose).id
+        answer_by = parse_when(until, newsletter.timezone, now=now) if until else None
+    asked = ask_again(
+        parts.sessions,
+        purpose_id,
+        subject=subject,
+        answer_by=answer_by,
+        send=send,
+        operator=parts.operator,
+        now=now,
+    )
+    rows = [_fields(question) for question in asked]
     for row in rows if send else ():
         parts.doorbell.ring_prepare(row["campaign_id"])
     if send:

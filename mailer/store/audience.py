@@ -29,6 +29,7 @@ from mailer.store.models import (
     ConsentEvent,
     Newsletter,
     Notice,
+    Purpose,
     Subscriber,
     Subscription,
     Suppression,
@@ -111,24 +112,39 @@ def of_audience(
     session: Session, campaign: Campaign, *, after: int, upto: int
 ) -> ColumnElement[bool]:
     """Condition: this subscription makes a reader with an id in (`after`, `upto`] get the mail."""
-    condition = and_(
-        Subscription.purpose_id == campaign.purpose_id,
-        stands(),
+    receives = and_(
         Subscription.subscriber_id > after,
         Subscription.subscriber_id <= upto,
-        ~is_suppressed(
-            Subscription.__table__.c.subscriber_id, Subscription.__table__.c.newsletter_id
-        ),
+        _receives(campaign.purpose_id),
     )
     if campaign.renews_notice_id is None:
-        return condition
-    return and_(condition, _is_to_be_asked(session, campaign, campaign.renews_notice_id))
+        return receives
+    notice = session.get_one(Notice, campaign.renews_notice_id)
+    return and_(receives, _is_to_be_asked(session, notice, campaign.newsletter, campaign.id))
 
 
 def audience_size(session: Session, campaign: Campaign) -> int:
     """Return how many readers the campaign would reach now."""
     condition = of_audience(session, campaign, after=0, upto=_NO_END)
     return session.scalar(select(func.count()).where(condition)) or 0
+
+
+def count_to_ask(session: Session, purpose: Purpose, notice: Notice) -> int:
+    """Return how many readers a campaign for this purpose would ask about this wording now."""
+    condition = and_(
+        _receives(purpose.id), _is_to_be_asked(session, notice, purpose.newsletter, None)
+    )
+    return session.scalar(select(func.count()).where(condition)) or 0
+
+
+def _receives(purpose_id: int) -> ColumnElement[bool]:
+    return and_(
+        Subscription.purpose_id == purpose_id,
+        stands(),
+        ~is_suppressed(
+            Subscription.__table__.c.subscriber_id, Subscription.__table__.c.newsletter_id
+        ),
+    )
 
 
 def agreed_notice(
@@ -178,29 +194,27 @@ def _of_agreement(
     )
 
 
-def _is_to_be_asked(session: Session, campaign: Campaign, notice_id: int) -> ColumnElement[bool]:
-    """Condition: their current wording is another than they agreed to, and nobody has asked them.
+def _is_to_be_asked(
+    session: Session, notice: Notice, newsletter: Newsletter, campaign_id: int | None
+) -> ColumnElement[bool]:
+    """Condition: their current wording is another than they agreed to, and no other has asked them.
 
-    Under a wording that is no longer the current one, nobody is.
+    Under a wording that is no longer the current one, nobody is. All of it is looked up reader by
+    reader: scalar subqueries, which PostgreSQL does not turn into joins over everybody.
     """
-    notice = session.get_one(Notice, notice_id)
-    current = current_notices(session, campaign.newsletter_id)
-    if current[notice.locale].id != notice_id:
+    current = current_notices(session, newsletter.id)
+    if current[notice.locale] is not notice:
         return false()
-    reader, purpose = Subscription.subscriber_id, Subscription.purpose_id
-    agreed = agreed_notice(reader.expression, purpose.expression)
+    reader, purpose = Subscription.subscriber_id.expression, Subscription.purpose_id.expression
     return and_(
-        agreed.is_distinct_from(notice_id),
-        _reads(notice.locale, list(current), campaign.newsletter.locale),
-        ~_was_asked(notice_id, campaign.id),
+        agreed_notice(reader, purpose).is_distinct_from(notice.id),
+        _locale_shown(list(current), newsletter.locale) == notice.locale,
+        *(_was_not_asked(*each) for each in _others_that_ask(session, notice, campaign_id)),
     )
 
 
-def _reads(locale: str, available: list[str], default: str) -> ColumnElement[bool]:
-    """Condition: of the `available` locales it is this one that the reader is shown.
-
-    `best_locale` as SQL.
-    """
+def _locale_shown(available: list[str], default: str) -> ScalarSelect[str]:
+    """Return, as SQL, which of the `available` locales a reader is shown: `best_locale`."""
     reader = aliased(Subscriber)
     own = func.lower(reader.locale)
     by_language = {language(each): each for each in reversed(available)}
@@ -210,28 +224,33 @@ def _reads(locale: str, available: list[str], default: str) -> ColumnElement[boo
         *((own.startswith(f"{spoken}-"), each) for spoken, each in by_language.items()),
         else_=best_locale([], available, default),
     )
-    return (
-        select(literal(1))
-        .select_from(reader)
-        .where(reader.id == Subscription.subscriber_id, shown == locale)
-        .correlate(Subscription)
-        .exists()
+    return select(shown).where(reader.id == Subscription.subscriber_id).scalar_subquery()
+
+
+def _others_that_ask(
+    session: Session, notice: Notice, campaign_id: int | None
+) -> list[tuple[int, int]]:
+    """Return period and id of the other campaigns about this wording that have begun."""
+    found = session.execute(
+        select(Campaign.period, Campaign.id).where(
+            Campaign.renews_notice_id == notice.id,
+            Campaign.id.is_distinct_from(campaign_id),
+            Campaign.started_at.is_not(None),
+        )
     )
+    return [(period, other) for period, other in found]
 
 
-def _was_asked(notice_id: int, campaign_id: int) -> ColumnElement[bool]:
-    """Condition: another campaign has asked, or may yet ask, this reader under this wording."""
-    earlier = aliased(Campaign)
-    return (
-        select(literal(1))
-        .select_from(delivery)
-        .join(earlier, earlier.id == delivery.c.campaign_id)
+def _was_not_asked(period: int, campaign_id: int) -> ColumnElement[bool]:
+    """Condition: this campaign has not reached the reader, and will not, not by a retry either."""
+    asked = (
+        select(delivery.c.id)
         .where(
+            delivery.c.period == period,
+            delivery.c.campaign_id == campaign_id,
             delivery.c.subscriber_id == Subscription.subscriber_id,
             delivery.c.state.not_in([state.value for state in NEVER_HANDED_OVER]),
-            earlier.renews_notice_id == notice_id,
-            earlier.id != campaign_id,
         )
-        .correlate(Subscription)
-        .exists()
+        .scalar_subquery()
     )
+    return asked.is_(None)

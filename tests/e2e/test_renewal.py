@@ -38,11 +38,12 @@ def asked(site: Parts) -> int:
         b.add_purpose(session, made, "exclusives", "Exclusive stories")
         session.refresh(made)
         publish_notice(session, made, locale="en", text="A wording of today.", now=site.now())
-        [question] = ask_again(
-            session, made, made.purposes[0], subject="Please look", operator="test", now=site.now()
-        )
-        b.start_campaign(session, question.campaign, now=site.now())
-        campaign_id = question.campaign.id
+        purpose_id = made.purposes[0].id
+    [question] = ask_again(
+        site.sessions, purpose_id, subject="Please look", send=True, operator="test",
+        now=site.now(),
+    )  # fmt: skip
+    campaign_id = question.campaign.id
     b.prepare_campaign(
         site.sessions, campaign_id, renderer=site.renderer, now=site.now, pause=lambda: None
     )

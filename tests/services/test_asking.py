@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from threading import Barrier
 
 import building as b
 import pytest
@@ -79,13 +82,10 @@ def agree(
 
 def ask(parts: Parts, purpose: str = "updates", **more: object) -> list[Question]:
     """Ask; return the drafts."""
-    with parts.sessions.begin() as session:
-        made = weekly(session)
-        values = {"operator": "test@here", "now": parts.now(), **more}
-        found = ask_again(session, made, find_purpose(session, made, purpose), **values)
-        session.flush()
-        session.expunge_all()
-        return found
+    with parts.sessions() as session:
+        purpose_id = find_purpose(session, weekly(session), purpose).id
+    values = {"operator": "test@here", "now": parts.now(), **more}
+    return ask_again(parts.sessions, purpose_id, **values)
 
 
 def send(parts: Parts, campaign_id: int, transport: MemoryTransport | None = None) -> list[str]:
@@ -373,3 +373,35 @@ def test_a_purpose_that_no_wording_names_cannot_be_asked_for(asked: Parts) -> No
         b.add_purpose(session, weekly(session), "surveys", "Surveys")
     with pytest.raises(Refusal, match="No wording of weekly in force names surveys"):
         ask(asked, "surveys")
+
+
+def at_once(works: Sequence[Callable[[], object]]) -> list[object]:
+    """Do all of it in threads that begin together; return what came of each, errors too."""
+    ready = Barrier(len(works))
+
+    def run(work: Callable[[], object]) -> object:
+        ready.wait(b.WITHIN)
+        try:
+            return work()
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return list(pool.map(run, works))
+
+
+def test_of_many_who_ask_at_once_one_does(asked: Parts) -> None:
+    came = at_once([lambda: ask(asked)] * 6)
+    assert sum(isinstance(each, list) for each in came) == 1
+    assert sum(isinstance(each, CannotAsk) for each in came) == 5
+    with asked.sessions() as session:
+        assert session.scalar(select(func.count(Campaign.id))) == 1
+
+
+def test_many_who_publish_at_once_publish_one_version_after_the_other(asked: Parts) -> None:
+    def publish_one(number: int) -> int:
+        with asked.sessions.begin() as session:
+            return publish(session, f"Wording {number}.").version
+
+    came = at_once([lambda number=number: publish_one(number) for number in range(6)])
+    assert sorted(came) == [4, 5, 6, 7, 8, 9]

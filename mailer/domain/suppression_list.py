@@ -100,7 +100,8 @@ def _decoded(raw: Iterable[bytes]) -> Iterator[_Line | Rejected]:
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError:
-            yield Rejected(number, line.decode("utf-8", "replace"), "it is not UTF-8 text")
+            text = line.decode("utf-8", "replace").strip()
+            yield Rejected(number, text, "it is not UTF-8 text")
             continue
         yield _Line(number, text)
 

@@ -14,13 +14,11 @@ from enum import StrEnum
 from sqlalchemy.orm import Session
 
 from mailer.domain.deliveries import DeliveryState
+from mailer.services.batches import Batches
 from mailer.services.campaign_course import give_another_day, lock_for_more, reopen
 from mailer.store.engine import Sessions, reading
 from mailer.store.ledger import in_state, presume_sent, requeue
 from mailer.store.models import Campaign
-
-BATCH = 2_000
-"""Deliveries per transaction: well under 50 ms on SQLite, so that others get their turn."""
 
 
 class Decision(StrEnum):
@@ -44,7 +42,7 @@ def decide(
     now: Callable[[], datetime],
     pause: Callable[[], None],
     note: Callable[[Session, int], None] = lambda *_: None,
-    batch: int = BATCH,
+    batches: Batches | None = None,
 ) -> int:
     """Decide all that there is to decide; return for how many.
 
@@ -53,17 +51,19 @@ def decide(
     with reading(sessions) as session:
         campaign = session.get_one(Campaign, campaign_id)
         ids = in_state(session, campaign, decision.concerns)
-    decided = 0
-    for begin in range(0, len(ids), batch) or [0]:
-        if begin:
-            pause()
-        with sessions.begin() as session:
+    batches = batches or Batches(200, least=20, most=2_000)
+    begin = decided = 0
+    while True:
+        some = ids[begin : begin + batches.size]
+        with batches.transaction(sessions) as session:
             campaign = session.get_one(Campaign, campaign_id)
-            some = ids[begin : begin + batch]
             decided += decide_some(session, campaign, decision, some, now=now())
-            if not begin:
+            if begin == 0:
                 note(session, len(ids))
-    return decided
+        begin += len(some)
+        if begin >= len(ids):
+            return decided
+        pause()
 
 
 def decide_some(

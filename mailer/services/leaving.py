@@ -7,13 +7,11 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from mailer.services.batches import Batches
 from mailer.services.preferences import withdraw
 from mailer.store.consents import Evidence
 from mailer.store.engine import Sessions
 from mailer.store.readers import lock_reader
-
-BATCH = 10
-"""Readers per transaction: well under 50 ms on SQLite, so that others get their turn."""
 
 
 def withdraw_all(
@@ -27,18 +25,19 @@ def withdraw_all(
     pause: Callable[[], None],
     note: Callable[[Session, int, int], None] = lambda *_: None,
     advance: Callable[[int, int], None] = lambda *_: None,
+    batches: Batches | None = None,
 ) -> list[tuple[int, int]]:
     """Withdraw readers, in order; return for each from how many subscriptions.
 
     `pause` is called between batches, `note` for each reader in its transaction. Doing it again
     does what is left, and changes nothing for whom it has been done.
     """
+    batches = batches or Batches(4, least=1, most=50)
     done: list[tuple[int, int]] = []
-    for begin in range(0, len(reader_ids), BATCH):
-        if begin:
-            pause()
-        with sessions.begin() as session:
-            for reader_id in reader_ids[begin : begin + BATCH]:
+    begin = 0
+    while some := reader_ids[begin : begin + batches.size]:
+        with batches.transaction(sessions) as session:
+            for reader_id in some:
                 reader = lock_reader(session, reader_id)
                 if reader is None:
                     continue  # forgotten meanwhile
@@ -48,5 +47,8 @@ def withdraw_all(
                 )  # fmt: skip
                 note(session, reader_id, left)
                 done.append((reader_id, left))
-        advance(len(done), len(reader_ids))
+        begin += len(some)
+        advance(begin, len(reader_ids))
+        if begin < len(reader_ids):
+            pause()
     return done

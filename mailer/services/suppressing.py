@@ -12,12 +12,10 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.suppression import SCOPE_ALL
 from mailer.domain.suppression_list import Listed, Rejected
+from mailer.services.batches import Batches
 from mailer.store.engine import Sessions, reading
 from mailer.store.models import Newsletter
 from mailer.store.suppressions import Added, Listing, suppress_all
-
-BATCH = 500
-"""Addresses per transaction: well under 50 ms on SQLite, so that others get their turn."""
 
 
 @dataclass(slots=True)
@@ -62,8 +60,9 @@ def import_suppressions(
                 )  # fmt: skip
 
     left = usable()
-    while batch := list(islice(left, BATCH)):
-        with sessions.begin() as session:
+    batches = Batches(200, least=50, most=1_000)
+    while batch := list(islice(left, batches.size)):
+        with batches.transaction(sessions) as session:
             done = suppress_all(session, batch, now=now())
             if done.added:
                 note(session, done)

@@ -28,6 +28,7 @@ from mailer.store.ledger import (
     claim,
     close_campaign,
     close_for_address,
+    close_for_addresses,
     close_for_purpose,
     counts,
     exchange,
@@ -154,6 +155,9 @@ WORK: dict[str, Callable[[Session, Campaign], object]] = {
     "withdraw": lambda session, _: close_for_purpose(session, 1, [1], now=b.NOW),
     "suppress": lambda session, _: close_for_address(
         session, "hash", 1, DeliveryState.SUPPRESSED, now=b.NOW
+    ),
+    "suppress many": lambda session, _: close_for_addresses(
+        session, {"hash", "another"}, {1, 2}, DeliveryState.SUPPRESSED, now=b.NOW
     ),
     "confirmations of today": lambda session, _: _confirmations_since(session, 1, 1, b.NOW),
     "retry": lambda session, campaign: b.decide(session, campaign, "retry", b.NOW),

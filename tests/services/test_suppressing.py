@@ -8,11 +8,13 @@ import building as b
 from sqlalchemy import func, select
 
 from mailer.domain.suppression_list import Rejected, read_suppressions
-from mailer.services.suppressing import BATCH, Imported, import_suppressions
+from mailer.services.suppressing import Imported, import_suppressions
 from mailer.store.models import Suppression, delivery
 from mailer.store.suppressions import Suppressed
 from mailer.transports.memory import MemoryTransport
 from mailer.wiring import Parts
+
+MANY = 500
 
 
 def take_in(
@@ -69,10 +71,10 @@ def test_a_confirmation_on_its_way_to_a_listed_address_is_ended(parts: Parts) ->
 
 
 def test_an_import_that_is_repeated_or_was_interrupted_changes_nothing_more(parts: Parts) -> None:
-    lines = [f"reader{number}@readers.test" for number in range(BATCH + 100)]
-    take_in(parts, lines[: BATCH // 2])  # where the power went
+    lines = [f"reader{number}@readers.test" for number in range(MANY + 100)]
+    take_in(parts, lines[: MANY // 2])  # where the power went
     done, _ = take_in(parts, [*lines, *lines[:5], "reader0@readers.test\0=1"])
-    assert done == Imported(added=BATCH // 2 + 100, known=BATCH // 2 + 5, rejected=1)
+    assert done == Imported(added=MANY // 2 + 100, known=MANY // 2 + 5, rejected=1)
     with parts.sessions() as session:
         before = session.execute(select(Suppression.__table__).order_by(Suppression.id)).all()
     done, told = take_in(parts, lines)

@@ -92,9 +92,13 @@ def close_for_addresses(
         )
         rows = session.execute(open_ones.order_by(delivery.c.id).with_for_update()).all()
         for begin in range(0, len(rows), _BATCH):
-            some = [tuple(row) for row in rows[begin : begin + _BATCH]]
+            some = rows[begin : begin + _BATCH]
             closed += _close(
-                session, state, now, tuple_(delivery.c.period, delivery.c.id).in_(some)
+                session,
+                state,
+                now,
+                delivery.c.id.in_([row.id for row in some]),
+                delivery.c.period.in_({row.period for row in some}),
             )
     return closed
 

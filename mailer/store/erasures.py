@@ -193,7 +193,8 @@ _SAID_IN_NUMBERS = (
 
 def _strip_attempts(session: Session, mails: Select[Any]) -> None:
     connection = session.connection()
-    of_mails = tuple_(attempt.c.period, attempt.c.delivery_id).in_(mails)
+    key = (attempt.c.period, attempt.c.delivery_id, attempt.c.fence)
+    of_mails = tuple_(*key[:2]).in_(mails)
     without = [
         {
             "in_period": row.period,
@@ -201,7 +202,7 @@ def _strip_attempts(session: Session, mails: Select[Any]) -> None:
             "under_fence": row.fence,
             "numbers": numbers_of(row.reply),
         }
-        for row in connection.execute(select(attempt).where(of_mails))
+        for row in connection.execute(select(*key, attempt.c.reply).where(of_mails))
     ]
     if without:
         connection.execute(_SAID_IN_NUMBERS, without)

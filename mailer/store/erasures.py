@@ -153,7 +153,7 @@ def _strip(session: Session, mails: ColumnElement[bool], subscriber_id: int | No
     connection = session.connection()
     key = (delivery.c.period, delivery.c.id)
     rows = connection.execute(
-        select(*key, delivery.c.last_reply, delivery.c.provider).where(mails)
+        select(*key, delivery.c.last_reply, delivery.c.provider).where(mails).with_for_update()
     ).all()
     without = [
         {

@@ -33,7 +33,7 @@ NOUNS = {
     "relay": "Mail servers that we hand mails to, in order of preference.",
     "provider": "Receiving providers: who turns us away, whom to leave alone.",
     "suppression": "Addresses that must not be mailed.",
-    "db": "The database: upgrade, back up, restore, check.",
+    "db": "The database: upgrade, back up, restore, go on after it, check.",
 }
 """Every noun and its help. A noun's module is imported only when it is asked for."""
 

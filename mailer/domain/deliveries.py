@@ -47,9 +47,12 @@ _S = DeliveryState
 
 # state → the states that may follow it
 TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
-    _S.QUEUED: frozenset({_S.LEASED, _S.SUPPRESSED, _S.WITHDRAWN, _S.EXPIRED, _S.CANCELLED}),
+    _S.QUEUED: frozenset(
+        {_S.LEASED, _S.UNCERTAIN}  # uncertain: in a restored backup, for it may have gone out since
+        | {_S.SUPPRESSED, _S.WITHDRAWN, _S.EXPIRED, _S.CANCELLED}
+    ),
     _S.LEASED: frozenset(
-        {_S.SENDING, _S.QUEUED, _S.LEASED, _S.FAILED}
+        {_S.SENDING, _S.QUEUED, _S.LEASED, _S.FAILED, _S.UNCERTAIN}
         | {_S.SUPPRESSED, _S.WITHDRAWN, _S.EXPIRED, _S.CANCELLED}
     ),
     _S.SENDING: frozenset({_S.SENT, _S.QUEUED, _S.FAILED, _S.UNCERTAIN}),
@@ -68,6 +71,9 @@ OPEN = frozenset({_S.QUEUED, _S.LEASED, _S.SENDING})
 
 CLOSABLE = frozenset({_S.QUEUED, _S.LEASED})
 """States that a withdrawal ends at once: the relay has not been given a byte of content."""
+
+NEVER_HANDED_OVER = frozenset({_S.SUPPRESSED, _S.WITHDRAWN, _S.EXPIRED, _S.CANCELLED})
+"""Final states of what no relay has taken, and none ever will."""
 
 
 def may_follow(before: DeliveryState, after: DeliveryState) -> bool:

@@ -17,6 +17,7 @@ from mailer.domain.addresses import is_shared
 from mailer.domain.deliveries import DeliveryState
 from mailer.domain.persons import Person
 from mailer.domain.replies import numbers_of
+from mailer.store.journal import Erased, tell
 from mailer.store.models import (
     Campaign,
     ConsentEvent,
@@ -112,9 +113,12 @@ def is_erased(session: Session, subscriber_id: int) -> bool:
 def note_erasure(
     session: Session, subscriber_id: int, address_hash: str, method: str, *, at: datetime
 ) -> bool:
-    """Write down that the reader was erased; return False if it stood there."""
+    """Write down, and tell the journal, that the reader was erased; False if it stood there."""
     row = {"subscriber_id": subscriber_id, "address_hash": address_hash, "method": method, "at": at}
-    return insert_once(session, Erasure, row)
+    noted = insert_once(session, Erasure, row)
+    if noted:
+        tell(session, Erased(at, address_hash, subscriber_id, method))
+    return noted
 
 
 def last_erasure(session: Session, address_hash: str) -> Erasure | None:

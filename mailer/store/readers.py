@@ -73,6 +73,11 @@ def lock_reader_of(session: Session, hashed: str) -> Subscriber | None:
     )
 
 
+def reader_with_hash(session: Session, hashed: str) -> int | None:
+    """Return the number of the reader whose address has this keyed hash."""
+    return session.scalar(select(Subscriber.id).where(Subscriber.address_hash == hashed))
+
+
 def lock_reader(session: Session, subscriber_id: int) -> Subscriber | None:
     """Return the reader, locked until the transaction ends."""
     return session.scalar(

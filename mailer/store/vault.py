@@ -12,7 +12,7 @@ import hmac
 import json
 import os
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
@@ -37,6 +37,10 @@ class Vault:
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._keys = keys
+
+    def __reduce__(self) -> tuple[type[Vault], tuple[Sequence[bytes]]]:
+        """Go to another process of ours as the keys alone: what is made of them stays here."""
+        return Vault, (self._keys,)
 
     @staticmethod
     def of(session: Session) -> Vault:
@@ -66,24 +70,29 @@ class Vault:
 
     def seal(self, reader_key: bytes, event_id: str, personal: Mapping[str, str]) -> bytes:
         """Return the personal part of an event as nobody can read it without the reader's key."""
+        return self.seal_spelled(reader_key, event_id, canonical(personal))
+
+    def seal_spelled(self, reader_key: bytes, event_id: str, spelled: bytes) -> bytes:
+        """Seal a personal part that is spelled already."""
         nonce = os.urandom(_NONCE)
-        return nonce + _cipher(reader_key).encrypt(nonce, canonical(personal), event_id.encode())
+        return nonce + _cipher(reader_key).encrypt(nonce, spelled, event_id.encode())
 
     def open(self, reader_key: bytes, event_id: str, sealed: bytes) -> dict[str, str]:
         """Return the personal part of an event; raises LostEvidence."""
+        found = json.loads(self.unsealed(reader_key, event_id, sealed))
+        return {str(name): str(value) for name, value in found.items()}
+
+    def unsealed(self, reader_key: bytes, event_id: str, sealed: bytes) -> bytes:
+        """Return the same as it was sealed: in canonical JSON; raises LostEvidence."""
         from cryptography.exceptions import InvalidTag
 
         try:
-            opened = _cipher(reader_key).decrypt(
-                sealed[:_NONCE], sealed[_NONCE:], event_id.encode()
-            )
+            return _cipher(reader_key).decrypt(sealed[:_NONCE], sealed[_NONCE:], event_id.encode())
         except (InvalidTag, ValueError):
             raise LostEvidence(
                 f"The evidence of consent event {event_id} cannot be opened: the database was "
                 "changed. `mailer consent audit` says what else was."
             ) from None
-        found = json.loads(opened)
-        return {str(name): str(value) for name, value in found.items()}
 
     @cached_property
     def _masters(self) -> list[AESGCM]:
@@ -94,6 +103,11 @@ class Vault:
 
 
 def _cipher(reader_key: bytes) -> AESGCM:
+    return _kind_of_cipher()(hmac.digest(reader_key, _OF_EVIDENCE, "sha256"))
+
+
+@cache
+def _kind_of_cipher() -> type[AESGCM]:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    return AESGCM(hmac.digest(reader_key, _OF_EVIDENCE, "sha256"))
+    return AESGCM

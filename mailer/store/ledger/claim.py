@@ -30,6 +30,7 @@ from sqlalchemy import (
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.deliveries import DeliveryState, Lane
 from mailer.store.clock import DatabaseTime
+from mailer.store.halting import halted_reason
 from mailer.store.models import Campaign, Subscriber, Variant, delivery
 from mailer.store.rowset import Rowset
 
@@ -75,7 +76,9 @@ OF_NO_CAMPAIGN = Source(None, None, None, Lane.TRANSACTIONAL)
 
 
 def sources(connection: Connection) -> list[Source]:
-    """Return where deliveries may be due, in the order in which they go."""
+    """Return where deliveries may be due, in the order in which they go; nowhere while halted."""
+    if halted_reason(connection) is not None:
+        return []
     campaigns = [Source(*row) for row in connection.execute(_campaigns())]
     return [OF_NO_CAMPAIGN, *campaigns]
 

@@ -18,10 +18,13 @@ from sqlalchemy.orm import Session
 from mailer.domain.consent import Method
 from mailer.domain.retention import Kind, Period, Periods
 from mailer.domain.suppression import SuppressionReason
-from mailer.services.erasing import erase_reader
 from mailer.services.old_files import Folders, delete_old_files, find_old_files, turn_logs_over
 from mailer.store.engine import Sessions, reading
-from mailer.store.erasures import last_erasure
+from mailer.store.erasures import (
+    delete_reader,
+    note_erasure,
+    strip_deliveries_of,
+)
 from mailer.store.ledger import (
     BEGIN_OF_ATTEMPTS,
     Place,
@@ -30,7 +33,7 @@ from mailer.store.ledger import (
     delete_attempts,
     forget_test_addresses,
 )
-from mailer.store.readers import lock_reader
+from mailer.store.models import Subscriber
 from mailer.store.retention import (
     Fruitless,
     count_actions,
@@ -42,18 +45,25 @@ from mailer.store.retention import (
     delete_request_evidence,
     find_left,
     find_unconfirmed,
-    has_left,
     is_due,
-    is_unconfirmed,
+    lock_left,
+    lock_unconfirmed,
+    mark_cleaned,
     take_turn,
     walk_requests,
 )
-from mailer.store.suppressions import forgive_erasure, standing
+from mailer.store.suppressions import suppress
 
 _log = structlog.get_logger()
 
 BATCH = 500
 """Rows per transaction: well under 50 ms on SQLite, so that others get their turn."""
+
+SMALL_BATCH = 100
+"""Where each of them takes several rows along."""
+
+FEW_READERS = 10
+"""Whoever is forgotten is locked until the end of the transaction, and may press a button."""
 
 _WALK = 10_000
 _EVERY = timedelta(hours=23)
@@ -149,9 +159,9 @@ def _walk(job: Job, before: datetime) -> Iterator[Sequence[Fruitless]]:
 def _remove_requests(job: Job, before: datetime) -> int:
     removed = 0
     for piece in _walk(job, before):
-        for begin in range(0, len(piece), BATCH):
+        for begin in range(0, len(piece), SMALL_BATCH):
             with job.sessions.begin() as session:
-                removed += delete_request_evidence(session, piece[begin : begin + BATCH])
+                removed += delete_request_evidence(session, piece[begin : begin + SMALL_BATCH])
             job.pause()
     return removed
 
@@ -183,11 +193,11 @@ def _in_batches(remove: Callable[..., int]) -> Callable[[Job, datetime], int]:
 
 def _remove_readers(
     find: Callable[..., Sequence[int]],
-    still: Callable[[Session, int, datetime], bool],
+    lock: Callable[[Session, Sequence[int], datetime], list[Subscriber]],
     *,
     suppressed: bool,
 ) -> Callable[[Job, datetime], int]:
-    """Return what forgets readers, each in a transaction of its own."""
+    """Return what forgets readers, a few in a transaction."""
 
     def to_the_end(job: Job, before: datetime) -> int:
         removed, after = 0, 0
@@ -196,42 +206,30 @@ def _remove_readers(
                 found = find(session, before, after=after, limit=BATCH)
             if not found:
                 return removed
-            for reader_id in found:
+            for begin in range(0, len(found), FEW_READERS):
                 with job.sessions.begin() as session:
-                    removed += _forget(session, reader_id, before, still, suppressed, job.now())
+                    for reader in lock(session, found[begin : begin + FEW_READERS], before):
+                        _forget(session, reader, suppressed, job.now())
+                        removed += 1
                 job.pause()
             after = found[-1]
 
     return to_the_end
 
 
-def _forget(
-    session: Session,
-    reader_id: int,
-    before: datetime,
-    still: Callable[[Session, int, datetime], bool],
-    suppressed: bool,
-    now: datetime,
-) -> bool:
-    """Erase the reader if they are still to be; who never agreed may be written to by consent.
+def _forget(session: Session, reader: Subscriber, suppressed: bool, now: datetime) -> None:
+    """Forget the reader (locked).
 
-    Nobody has asked for it, so that nothing but rows has to follow at once: what else there is of
-    them ends by its own period.
+    Nobody has asked for it, so that what else there is of them may end by its own period; and who
+    never agreed to anything has not left: they may be written to as soon as they agree.
     """
-    reader = lock_reader(session, reader_id)
-    if reader is None or not still(session, reader_id, before):
-        return False
-    hashed = reader.address_hash
-    erased_before = any(
-        each.reason == SuppressionReason.ERASURE for each in standing(session, hashed)
-    )
-    erase_reader(session, reader, method=Method.EXPIRY.value, now=now)
-    if not suppressed and not erased_before:
-        forgive_erasure(session, hashed, now=now)
-    erasure = last_erasure(session, hashed)
-    assert erasure is not None, "it has just been written"
-    erasure.cleaned_at = now
-    return True
+    reader_id, hashed = reader.id, reader.address_hash
+    strip_deliveries_of(session, reader_id)
+    if suppressed:
+        suppress(session, hashed, SuppressionReason.ERASURE, now=now)
+    delete_reader(session, reader)
+    note_erasure(session, reader_id, hashed, Method.EXPIRY.value, at=now)
+    mark_cleaned(session, reader_id, now)
 
 
 def _remove_files(kind: Kind) -> Callable[[Job, datetime], int]:
@@ -254,8 +252,8 @@ _COUNT: dict[Kind, Callable[[Session, datetime], int]] = {
 
 _REMOVE: dict[Kind, Callable[[Job, datetime], int]] = {
     Kind.REQUESTS: _remove_requests,
-    Kind.UNCONFIRMED: _remove_readers(find_unconfirmed, is_unconfirmed, suppressed=False),
-    Kind.LEFT: _remove_readers(find_left, has_left, suppressed=True),
+    Kind.UNCONFIRMED: _remove_readers(find_unconfirmed, lock_unconfirmed, suppressed=False),
+    Kind.LEFT: _remove_readers(find_left, lock_left, suppressed=True),
     Kind.ATTEMPTS: _remove_attempts,
     Kind.FEEDBACK: _in_batches(delete_feedback),
     Kind.TESTS: _in_batches(forget_test_addresses),

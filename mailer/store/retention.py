@@ -24,6 +24,7 @@ from mailer.domain.consent import ConsentState, SubscriptionState
 from mailer.store.models import (
     ConsentEvent,
     ConsentEvidence,
+    Erasure,
     Feedback,
     Installation,
     OperatorAction,
@@ -179,9 +180,9 @@ def find_unconfirmed(
     return _find(session, _unconfirmed(before), after, limit)
 
 
-def is_unconfirmed(session: Session, reader_id: int, before: datetime) -> bool:
-    """Say whether the reader (locked) still is one of them."""
-    return _is(session, reader_id, _unconfirmed(before))
+def lock_unconfirmed(session: Session, ids: Sequence[int], before: datetime) -> list[Subscriber]:
+    """Return those who still are, locked; whoever is busy just now is left for the next run."""
+    return _locked(session, ids, _unconfirmed(before))
 
 
 def count_left(session: Session, before: datetime) -> int:
@@ -194,9 +195,16 @@ def find_left(session: Session, before: datetime, *, after: int, limit: int) -> 
     return _find(session, _left(before), after, limit)
 
 
-def has_left(session: Session, reader_id: int, before: datetime) -> bool:
-    """Say whether the reader (locked) still is one of them."""
-    return _is(session, reader_id, _left(before))
+def lock_left(session: Session, ids: Sequence[int], before: datetime) -> list[Subscriber]:
+    """Return those who still are, locked; whoever is busy just now is left for the next run."""
+    return _locked(session, ids, _left(before))
+
+
+def mark_cleaned(session: Session, reader_id: int, at: datetime) -> None:
+    """Say of an erasure that nothing outside of the rows has to follow."""
+    session.connection().execute(
+        update(Erasure).where(Erasure.subscriber_id == reader_id).values(cleaned_at=at)
+    )
 
 
 def _find(
@@ -210,10 +218,13 @@ def _find(
     ).all()
 
 
-def _is(session: Session, reader_id: int, condition: ColumnElement[bool]) -> bool:
-    return session.scalar(select(Subscriber.id).where(Subscriber.id == reader_id, condition)) == (
-        reader_id
-    )
+def _locked(
+    session: Session, ids: Sequence[int], condition: ColumnElement[bool]
+) -> list[Subscriber]:
+    """Lock first and look then: what was said before the lock is seen, and nothing after it."""
+    wanted = select(Subscriber.id).where(Subscriber.id.in_(ids)).order_by(Subscriber.id)
+    locked = session.scalars(wanted.with_for_update(skip_locked=True)).all()
+    return list(session.scalars(select(Subscriber).where(Subscriber.id.in_(locked), condition)))
 
 
 def _unconfirmed(before: datetime) -> ColumnElement[bool]:

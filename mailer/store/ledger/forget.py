@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    and_,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from mailer.domain.deliveries import DeliveryKind, DeliveryState
 from mailer.store.ledger.plan import period_of
 from mailer.store.models import attempt, delivery
+from mailer.store.rowset import Rowset
 
 _KEY = (attempt.c.period, attempt.c.delivery_id, attempt.c.fence)
-Place = tuple[int, int, int]
-"""Where a walk over the attempts has come to."""
-BEGIN_OF_ATTEMPTS: Place = (0, 0, 0)
+_ATTEMPTS = Rowset(
+    "attempts", {"period": Integer(), "delivery_id": BigInteger(), "fence": Integer()}
+)
+
+
+class Place(NamedTuple):
+    """Where a walk over the attempts has come to."""
+
+    period: int
+    delivery_id: int
+    fence: int
+
+
+BEGIN_OF_ATTEMPTS = Place(0, 0, 0)
 
 
 def count_attempts(session: Session, before: datetime) -> int:
@@ -31,23 +55,18 @@ def delete_attempts(
     The walk follows the key, so that it takes as long as the table, not as its square.
     """
     walked = session.execute(
-        select(*_KEY)
+        select(*_KEY, _done_with(before).label("done_with"))
         .where(attempt.c.period <= period_of(before), tuple_(*_KEY) > after)
         .order_by(*_KEY)
         .limit(limit)
     ).all()
-    if not walked:
-        return 0, None
-    last: Place = tuple(walked[-1])
-    result = session.connection().execute(
-        delete(attempt).where(
-            attempt.c.period.between(after[0], last[0]),
-            tuple_(*_KEY) > after,
-            tuple_(*_KEY) <= last,
-            _done_with(before),
-        )
-    )
-    return result.rowcount, last if len(walked) == limit else None
+    gone = [row[:3] for row in walked if row.done_with]
+    if gone:
+        keys = _ATTEMPTS.table(session.get_bind().dialect.name)
+        wanted = tuple_(*_KEY).in_(select(keys.c.period, keys.c.delivery_id, keys.c.fence))
+        session.connection().execute(delete(attempt).where(wanted), _ATTEMPTS.parameters(gone))
+    end = len(walked) < limit
+    return len(gone), None if end else Place(*walked[-1][:3])
 
 
 def count_test_addresses(session: Session, before: datetime) -> int:

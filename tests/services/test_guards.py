@@ -41,7 +41,7 @@ def said(parts: Parts) -> Parts:
         event = session.scalars(select(ConsentEvent.id)).one()
         tile = LogTile(level=0, number=0, hashes=b"h", root=b"r")
         session.add_all([LogEntry(leaf_index=0, event=event), tile])
-        session.add(LogCheckpoint(size=1, note="n", at=b.NOW))
+        session.add(LogCheckpoint(origin="o", size=1, note="n", at=b.NOW))
         note_action(session, "amina@desk", "subscriber add", now=b.NOW)
     return parts
 

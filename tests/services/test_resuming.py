@@ -13,7 +13,8 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from mailer.domain.consent import ConsentState, Method
-from mailer.services.campaign_course import reconcile, resume_campaign
+from mailer.services.campaign_course import resume_campaign
+from mailer.services.deciding import Decision, decide
 from mailer.services.digests import add_digest, resume_digest
 from mailer.services.erasing import erase_again
 from mailer.services.preferences import withdraw
@@ -170,8 +171,9 @@ def test_nobody_gets_a_second_mail_unless_the_operator_says_so(parts: Parts) -> 
         assert {row["last_reply"] for row in rows} == {
             "restored from a backup: it may have gone out since"
         }
-        reconcile(session, campaign, presume="resend", now=parts.now())
-        resume_campaign(session, campaign, now=parts.now())
+    decide(parts.sessions, campaign_id, Decision.RESEND, now=parts.now, pause=lambda: None)
+    with parts.sessions.begin() as session:
+        resume_campaign(session, session.get_one(Campaign, campaign_id), now=parts.now())
     b.send_all(parts, transport)
     assert len(transport.accepted) == 8  # for it was said so
     first, second = transport.accepted[:4], transport.accepted[4:]

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mailer.cli.console import AsJson, CannotRead, answer, answer_rows, example, say
+from mailer.cli.noting import note, note_taking_out
 from mailer.cli.opening import open_installation
 from mailer.cli.safeguards import safeguards
 from mailer.domain.addresses import parse_address
@@ -18,7 +19,6 @@ from mailer.services.personal_data import personal_data, personal_data_of, readi
 from mailer.services.processing_record import processing_record
 from mailer.services.readers import require_reader
 from mailer.services.retention import retain_now, what_is_due
-from mailer.store.actions import note_action
 from mailer.store.engine import reading
 
 app = typer.Typer()
@@ -67,11 +67,12 @@ def export(
     person = document["person"]
     wanted = ["json", "html"] if out and out.is_dir() else ["html" if html else "json"]
     texts = {form: forms[form]() for form in wanted}
-    with parts.sessions.begin() as session:
-        note_action(
-            session, parts.operator, "privacy export", now=parts.now(),
-            subscriber_id=person["subscriber_id"] if person else None, details={"forms": wanted},
-        )  # fmt: skip
+    note_taking_out(
+        parts,
+        "privacy export",
+        reader=person["subscriber_id"] if person else None,
+        forms=wanted,
+    )
     if out is None:
         typer.echo(texts[wanted[0]], nl=False)
         return
@@ -114,9 +115,7 @@ def retention(
     if not dry_run:
         counts = {each.kind.value: each.number for each in outcomes if each.number}
         with parts.sessions.begin() as session:
-            note_action(
-                session, parts.operator, "privacy retention", now=parts.now(), details=counts
-            )
+            note(parts, session, "privacy retention", **counts)
     name = "due" if dry_run else "deleted"
     rows = [
         {

@@ -27,11 +27,14 @@ VERBS = {
             "campaign resume", "campaign cancel", "campaign retry", "campaign reconcile",
             "digest add", "digest run", "digest pause", "digest resume", "digest remove",
             "provider hold", "provider release",
+            "privacy erase", "privacy retention",
             "db restore",
         ),
         Touch.CHANGES,
     ),
-    **dict.fromkeys(("subscriber export", "suppression export", "db backup"), Touch.TAKES_OUT),
+    **dict.fromkeys(
+        ("subscriber export", "suppression export", "privacy export", "db backup"), Touch.TAKES_OUT
+    ),
     **dict.fromkeys(
         (
             "subscriber list", "subscriber show", "subscriber history", "consent show",
@@ -44,7 +47,7 @@ VERBS = {
     **dict.fromkeys(
         (
             "init", "doctor", "status", "up", "web", "worker", "beat", "bench", "demo",
-            "db upgrade", "db check",
+            "db upgrade", "db check", "privacy record",
             "publisher show", "publisher edit",
             "newsletter add", "newsletter list", "newsletter show", "newsletter edit",
             "purpose add", "purpose list", "notice publish", "notice list", "notice show",

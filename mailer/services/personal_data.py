@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from mailer.domain.addresses import EmailAddress, address_hash
@@ -35,6 +35,7 @@ from mailer.store.suppressions import standing
 FORMAT = "newsroom-mailer/personal-data"
 VERSION = 1
 
+_HASH = "address_hash"
 _ASKS = (ConsentState.REQUESTED, ConsentState.GIVEN, ConsentState.RENEWED)
 
 
@@ -98,7 +99,7 @@ def _document(
                 select(Erasure).where(Erasure.address_hash == hashed).order_by(Erasure.id)
             )
         ],
-        "operator_actions": _actions(session, reader) if reader else [],
+        "operator_actions": _actions(session, reader, hashed),
         "origins": _origins(events),
         "recipients": recipients(session, practice),
         "retention": retention(practice),
@@ -270,14 +271,20 @@ def _feedback(session: Session, reader: Subscriber, practice: Practice) -> list[
     ]
 
 
-def _actions(session: Session, reader: Subscriber) -> list[dict[str, Any]]:
-    """Return what was done and when; who did it is the staff's own data."""
-    rows = session.scalars(
-        select(OperatorAction)
-        .where(OperatorAction.subscriber_id == reader.id)
-        .order_by(OperatorAction.id)
-    )
-    return [{"at": each.at, "action": each.action, "details": each.details} for each in rows]
+def _actions(session: Session, reader: Subscriber | None, hashed: str) -> list[dict[str, Any]]:
+    """Return what was done and when, looks too; who did it is the staff's own data."""
+    about = [OperatorAction.details[_HASH].as_string() == hashed]
+    if reader is not None:
+        about.append(OperatorAction.subscriber_id == reader.id)
+    rows = session.scalars(select(OperatorAction).where(or_(*about)).order_by(OperatorAction.id))
+    return [
+        {
+            "at": each.at,
+            "action": each.action,
+            "details": {name: said for name, said in each.details.items() if name != _HASH},
+        }
+        for each in rows
+    ]
 
 
 def _origins(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

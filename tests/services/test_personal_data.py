@@ -23,7 +23,7 @@ from mailer.services.readers import UnknownReader
 from mailer.services.signup import confirm
 from mailer.store.actions import note_action
 from mailer.store.consents import Evidence
-from mailer.store.models import Campaign, Feedback, Newsletter, Subscriber
+from mailer.store.models import Feedback, Newsletter, Subscriber
 from mailer.store.suppressions import suppress
 from mailer.transports import Refused
 from mailer.transports.memory import MemoryTransport
@@ -56,10 +56,10 @@ def _everything_happens(parts: Parts) -> None:
         )  # fmt: skip
         b.start_campaign(session, campaign, now=parts.now())
         campaign_id = campaign.id
-        send_test(
-            session, campaign, parse_address(ADA), renderer=parts.renderer,
-            suppression_key=parts.suppression_key, now=parts.now(),
-        )  # fmt: skip
+    send_test(
+        parts.sessions, campaign_id, parse_address(ADA), renderer=parts.renderer,
+        suppression_key=parts.suppression_key, now=parts.now(),
+    )  # fmt: skip
     b.prepare_campaign(
         parts.sessions, campaign_id, renderer=parts.renderer, now=parts.now, pause=lambda: None
     )
@@ -179,10 +179,11 @@ def test_who_only_got_a_test_mail_is_told_so(parts: Parts) -> None:
             session, made, purpose="updates", subject="The news", now=parts.now(),
             article_ids=b.articles(session, made, 1),
         )  # fmt: skip
-        assert isinstance(campaign, Campaign)
-        send_test(
-            session, campaign, parse_address("chief@desk.test"), renderer=parts.renderer,
-            suppression_key=parts.suppression_key, now=parts.now(),
-        )  # fmt: skip
+        session.flush()
+        campaign_id = campaign.id
+    send_test(
+        parts.sessions, campaign_id, parse_address("chief@desk.test"), renderer=parts.renderer,
+        suppression_key=parts.suppression_key, now=parts.now(),
+    )  # fmt: skip
     document = _of(parts, "Chief@desk.test")
     assert [mail["kind"] for mail in document["mails"]] == ["test"]

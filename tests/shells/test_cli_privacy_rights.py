@@ -38,7 +38,7 @@ def test_without_a_file_the_answer_is_the_document_or_the_page(weekly: Command) 
     assert page.out.startswith("<!DOCTYPE html>")
     assert AMINA in page.out
     acts = weekly("privacy", "export", AMINA).document["operator_actions"]
-    assert [act["action"] for act in acts] == ["privacy export"] * 3
+    assert [act["action"] for act in acts] == ["subscriber add"] + ["privacy export"] * 3
     assert all("operator" not in act for act in acts)
 
 

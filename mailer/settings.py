@@ -74,13 +74,15 @@ FIELDS = (
     Field("MAILER_EVIDENCE_KEY", "encrypts the evidence of consent", "made by `mailer init`", True),
     Field(
         "MAILER_MIGRATION_URL",
-        "the database as its owner, for `mailer db upgrade`",
+        "the database as its owner, for `mailer init` and `mailer db upgrade` "
+        "(docs/how-to/roles.md)",
         "`MAILER_DATABASE_URL`",
         secret=True,
     ),
     Field(
         "MAILER_WITNESS_DIR",
-        "checkpoints and journals that a restored backup must not undo",
+        "checkpoints and journals that a restored backup must not undo; apart from the database "
+        "and its backups (docs/how-to/restore.md)",
         "`MAILER_HOME/witness`",
     ),
     Field(

@@ -26,6 +26,7 @@ from sqlalchemy import select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, ProgrammingError
 
+from mailer.cli.checks_witness import witness_findings
 from mailer.settings import Settings
 from mailer.store.engine import open_engine
 from mailer.store.migrate import upgrade
@@ -166,6 +167,9 @@ def test_one_role_for_both_owns_the_tables_and_that_is_seen(said: Parts) -> None
     alone = open_parts(replace(said.settings, database_url=said.settings.migration_url))
     with alone.sessions() as session:
         assert owner_that_we_are(session) == OWNER
+        found = {each.check: each for each in witness_findings(session, alone.settings)}
+        assert found["database role"].result == "warning"
+        assert found["witness"].result == "fine"  # for the database is elsewhere
     alone.engine.dispose()
     assert service_role(said.settings.migration_url, said.settings.migration_url) is None
 

@@ -71,6 +71,7 @@ def test_a_restored_backup_sends_nothing_until_it_is_resumed(
     ended = worker()
     assert (ended.status, ended.err.splitlines()[-1]) == (1, f"mailer: {HALTED}")
     assert press("status").out.startswith("HALTED, nothing is sent: yesterday.db was restored.")
+    assert finding(press, "halt")["says"].startswith("nothing is sent: yesterday.db was restored.")
     refused(press("campaign", "send", str(draft(press))), HALTED)
     assert accepted(relay) == READERS
 
@@ -145,6 +146,25 @@ def test_a_backup_from_before_there_was_a_halt_is_known_by_its_beat(
     ended = worker()
     assert ended.status == 1
     assert "This database is an old one" in ended.err
+
+
+def test_doctor_warns_of_a_witness_beside_the_database(
+    weekly: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = finding(weekly, "witness")
+    assert beside["result"] == "warning"
+    assert "Set MAILER_WITNESS_DIR to another disk" in beside["says"]
+    monkeypatch.setenv("MAILER_WITNESS_DIR", str(tmp_path / "apart"))
+    assert finding(weekly, "witness")["result"] == "fine"
+    (tmp_path / "apart").mkdir()
+    (tmp_path / "apart" / "position.json").write_text("what")
+    assert finding(weekly, "witness")["result"] == "WRONG"
+
+
+def finding(press: Command, check: str) -> dict[str, Any]:
+    """Return what doctor says of one thing."""
+    found: list[dict[str, Any]] = press("doctor", "--json").document
+    return next(each for each in found if each["check"] == check)
 
 
 def worker() -> Ended:

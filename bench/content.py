@@ -89,6 +89,11 @@ def start(parts: Parts) -> int:
     return campaign_id
 
 
+def series(dialect: str, first: int, last: int) -> str:
+    """Return SQL for rows with the numbers `n` from first to last."""
+    return _SERIES[dialect].format(first=first, last=last)
+
+
 def dkim_settings(folder: Path) -> dict[str, str]:
     """Make an RSA key of 2048 bits; return the settings that sign with it."""
     file = folder / "dkim.pem"
@@ -127,20 +132,20 @@ def _add_readers(parts: Parts, readers: int) -> None:
     moment = {"sqlite": "'2026-11-01 09:00:00.000'", "postgresql": "now()"}[dialect]
     for first in range(1, readers + 1, _BATCH):
         last = min(first + _BATCH - 1, readers)
-        series = _SERIES[dialect].format(first=first, last=last)
+        numbers = series(dialect, first, last)
         with parts.sessions.begin() as session:
             session.execute(
                 text(
                     "INSERT INTO subscriber (id, email, address_hash, provider, name, locale, "
                     "timezone, attributes, created_at) SELECT n, 'reader' || n || "
                     "'@readers.example', 'hash' || n, 'readers.example', 'Reader ' || n, '', '', "
-                    f"'{{}}', {moment} FROM {series}"
+                    f"'{{}}', {moment} FROM {numbers}"
                 )
             )
             session.execute(
                 text(
                     "INSERT INTO subscription (subscriber_id, purpose_id, newsletter_id, state, "
-                    f"since, request) SELECT n, 1, 1, 'active', {moment}, 0 FROM {series}"
+                    f"since, request) SELECT n, 1, 1, 'active', {moment}, 0 FROM {numbers}"
                 )
             )
     if dialect == "postgresql":

@@ -19,6 +19,7 @@ _log = structlog.get_logger()
 WAKE_SENDER = "workers.tasks.wake"
 TICK = "workers.tasks.tick"
 SWEEP = "workers.tasks.sweep"
+SEQUENCE = "workers.tasks.sequence"
 DIGESTS = "workers.tasks.digests"
 PREPARE = "workers.tasks.prepare"
 
@@ -31,6 +32,7 @@ _ROUTES = {
     WAKE_SENDER: {"queue": SEND_QUEUE},
     TICK: {"queue": WORK_QUEUE},
     SWEEP: {"queue": WORK_QUEUE},
+    SEQUENCE: {"queue": WORK_QUEUE},
     DIGESTS: {"queue": WORK_QUEUE},
     PREPARE: {"queue": WORK_QUEUE},
 }

@@ -119,6 +119,11 @@ def receiving_provider(address: EmailAddress) -> str:
     return _PROVIDERS.get(address.domain, address.domain)
 
 
+def is_shared(provider: str) -> bool:
+    """Say whether so many readers have this provider that its name tells nothing of one of them."""
+    return provider in _PROVIDERS.values()
+
+
 def provider_named(text: str) -> str:
     """Return the provider that a person means, by its name or by one of its domains.
 

@@ -84,6 +84,9 @@ TRANSITIONS: dict[tuple[SubscriptionState | None, ConsentState], SubscriptionSta
     (_S.ACTIVE, _C.INVALIDATED): _S.REFUSED,
 }
 
+AGREES = frozenset({_C.GIVEN.value, _C.RENEWED.value})
+"""Events by which a reader agrees to the wording that the event names."""
+
 # What only the reader's own act may undo: an import or a command of the operator never does.
 ENDED_BY_READER = frozenset({_S.LEFT, _S.REFUSED})
 READERS_OWN_ACTS = frozenset({Method.FORM, Method.CONFIRM, Method.PREFERENCES, Method.API})

@@ -79,19 +79,20 @@ class Vault:
 
     def open(self, reader_key: bytes, event_id: str, sealed: bytes) -> dict[str, str]:
         """Return the personal part of an event; raises LostEvidence."""
+        found = json.loads(self.unsealed(reader_key, event_id, sealed))
+        return {str(name): str(value) for name, value in found.items()}
+
+    def unsealed(self, reader_key: bytes, event_id: str, sealed: bytes) -> bytes:
+        """Return the same as it was sealed: in canonical JSON; raises LostEvidence."""
         from cryptography.exceptions import InvalidTag
 
         try:
-            opened = _cipher(reader_key).decrypt(
-                sealed[:_NONCE], sealed[_NONCE:], event_id.encode()
-            )
+            return _cipher(reader_key).decrypt(sealed[:_NONCE], sealed[_NONCE:], event_id.encode())
         except (InvalidTag, ValueError):
             raise LostEvidence(
                 f"The evidence of consent event {event_id} cannot be opened: the database was "
                 "changed. `mailer consent audit` says what else was."
             ) from None
-        found = json.loads(opened)
-        return {str(name): str(value) for name, value in found.items()}
 
     @cached_property
     def _masters(self) -> list[AESGCM]:

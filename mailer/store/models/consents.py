@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, text
+from sqlalchemy import ForeignKey, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from mailer.store.models.base import Base, BigId, id_column, newsletter_key
@@ -81,10 +81,16 @@ class LogTile(Base):
 
 
 class LogCheckpoint(Base):
-    """A signed statement of how long the log was, and of its root (C2SP tlog-checkpoint)."""
+    """A signed statement of how long the log was, and of its root (C2SP tlog-checkpoint).
+
+    The newest has the highest id. `origin` differs where the log was begun anew after a loss.
+    """
 
     __tablename__ = "consent_checkpoint"
+    __table_args__ = (UniqueConstraint("origin", "size"),)
 
-    size: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    id: Mapped[id_column]
+    origin: Mapped[str]
+    size: Mapped[int] = mapped_column(BigId)
     note: Mapped[str]
     at: Mapped[datetime]

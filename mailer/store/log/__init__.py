@@ -1,0 +1,19 @@
+"""The consent log in the database: which leaf has which place, the tree over it, checkpoints."""
+
+from mailer.store.log.checkpoints import keep_checkpoint, newest_checkpoint
+from mailer.store.log.folder import CannotWitness, CheckpointFolder
+from mailer.store.log.sequencer import hold_log, leaves_wait, log_size, sequence
+from mailer.store.log.tree import LogDamaged, LogTree
+
+__all__ = [
+    "CannotWitness",
+    "CheckpointFolder",
+    "LogDamaged",
+    "LogTree",
+    "hold_log",
+    "keep_checkpoint",
+    "leaves_wait",
+    "log_size",
+    "newest_checkpoint",
+    "sequence",
+]

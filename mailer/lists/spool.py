@@ -12,13 +12,15 @@ from __future__ import annotations
 import marshal
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from mailer.domain.importing import ListRow
 
 BUCKETS = 256
 _BLOCK = 48  # rows
+_STRETCH = 3_000  # rows
 _SHARED = 2  # hexadecimal digits of the hash that a bucket's rows share
 
 
@@ -52,10 +54,14 @@ class Spool:
         """Return how many rows a bucket has."""
         return self._counts[bucket]
 
-    def raw(self, bucket: int) -> list[bytes]:
-        """Return the bucket as `unpacked` takes it, in this process or in another."""
+    def raw(self, buckets: Iterable[int]) -> list[bytes]:
+        """Return the buckets as `unpacked` takes them, in this process or in another."""
         number = self._file.fileno()
-        return [os.pread(number, length, offset) for offset, length in self._blocks[bucket]]
+        return [
+            os.pread(number, length, offset)
+            for bucket in buckets
+            for offset, length in self._blocks[bucket]
+        ]
 
     def close(self) -> None:
         """Forget everything."""
@@ -74,16 +80,27 @@ class Spool:
 
 
 def unpacked(blocks: list[bytes]) -> Iterator[ListRow]:
-    """Return the rows of a bucket in the order of their hashes, then of their lines."""
+    """Return the rows of some buckets in the order of their hashes, then of their lines."""
     rows = [row for block in blocks for row in marshal.loads(block)]
     rows.sort()
     return map(ListRow._make, rows)
 
 
-def buckets_after(spool: Spool, done: int) -> Iterator[tuple[int, int]]:
-    """Yield the buckets that have rows after the first `done`, and how many of each are done."""
+class Stretch(NamedTuple):
+    """Some buckets one after the other: how many rows they have, and how many are done already."""
+
+    buckets: range
+    rows: int
+    done: int
+
+
+def stretches(spool: Spool, done: int) -> Iterator[Stretch]:
+    """Yield what is left after the first `done` rows, in pieces of some thousand."""
+    first, rows = 0, 0
     for bucket in range(BUCKETS):
-        count = spool.count(bucket)
-        if count > done:
-            yield bucket, max(done, 0)
-        done -= count
+        rows += spool.count(bucket)
+        if rows >= _STRETCH or bucket == BUCKETS - 1:
+            if rows > done:
+                yield Stretch(range(first, bucket + 1), rows, max(done, 0))
+            done -= rows
+            first, rows = bucket + 1, 0

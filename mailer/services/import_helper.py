@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 
 from mailer.domain.importing import ListRow, Reader, readers_of
 from mailer.embedded.leash import die_with_parent
-from mailer.lists.spool import Spool, buckets_after, unpacked
+from mailer.lists.spool import Spool, Stretch, stretches, unpacked
 from mailer.store.importing.prepare import Prepared, Preparer, Request, Said
 
 _WORTH_A_PROCESS = 5_000
@@ -24,18 +24,18 @@ Numbers = Callable[[int], Request]
 """Gives numbers for so many readers."""
 
 
-def prepared_buckets(
+def prepared_readers(
     spool: Spool, preparer: Preparer, numbers: Numbers, *, done: int
 ) -> Iterator[list[Prepared]]:
-    """Yield the readers of a list bucket by bucket, without the first `done` rows."""
-    todo = buckets_after(spool, done)
+    """Yield the readers of a list some thousand at a time, without the first `done` rows."""
+    todo = stretches(spool, done)
     if spool.rows - done < _WORTH_A_PROCESS:
-        for bucket, skip in todo:
-            readers = _without(readers_of(unpacked(spool.raw(bucket))), skip)
-            yield list(preparer.prepare(readers, numbers(spool.count(bucket))))
+        for stretch in todo:
+            readers = _without(readers_of(unpacked(spool.raw(stretch.buckets))), stretch.done)
+            yield list(preparer.prepare(readers, numbers(stretch.rows)))
         return
     with _helper(preparer) as connection:
-        # The next bucket is handed over when the last one is here: the pipe never fills up from
+        # The next stretch is handed over when the last one is here: the pipe never fills up from
         # both ends.
         asked = _ask(connection, spool, numbers, next(todo, None))
         while asked:
@@ -44,14 +44,11 @@ def prepared_buckets(
             yield [_unflattened(each) for each in prepared]
 
 
-def _ask(
-    connection: Connection, spool: Spool, numbers: Numbers, bucket: tuple[int, int] | None
-) -> bool:
-    if bucket is None:
+def _ask(connection: Connection, spool: Spool, numbers: Numbers, stretch: Stretch | None) -> bool:
+    if stretch is None:
         return False
-    place, skip = bucket
-    request = numbers(spool.count(place))
-    connection.send((spool.raw(place), skip, tuple(request)))
+    request = numbers(stretch.rows)
+    connection.send((spool.raw(stretch.buckets), stretch.done, tuple(request)))
     return True
 
 

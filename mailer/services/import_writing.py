@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
+from itertools import count
 from typing import Any, NamedTuple
 
 from sqlalchemy.exc import DBAPIError
@@ -49,7 +50,7 @@ from mailer.store.suppressions import suppress
 
 _TRIES = 20
 _AGAIN = frozenset({"40P01", "40001"})  # PostgreSQL: a deadlock, a serialisation failure
-_SMALLEST, _LARGEST = 60.0, 4_000.0  # costs that a transaction has room for
+_SMALLEST, _LARGEST = 200.0, 4_000.0  # costs that a transaction has room for
 
 
 class _Way(Enum):
@@ -116,6 +117,7 @@ class ImportWriter:
         self._pace = pace
         self._run_id = run_id
         self._room = 4 * _SMALLEST
+        self._of_newcomers: dict[tuple[str, bool], tuple[Decision, _Way]] = {}
         self.done = done
         self.tally = tally
 
@@ -133,19 +135,17 @@ class ImportWriter:
 
     def _transaction(self, prepared: Sequence[Prepared]) -> int:
         """Write as many of them as one transaction has room for; return how many."""
-        for _ in range(_TRIES):
+        for tried in count(1):
             try:
                 with self._sessions.begin() as session:
                     steps, tally = self._write(session, prepared)
-            except TakenMeanwhile:
-                continue
-            except DBAPIError as error:
-                if getattr(error.orig, "sqlstate", "") not in _AGAIN:
+            except (TakenMeanwhile, DBAPIError) as error:
+                if tried == _TRIES or not _passes(error):
                     raise
             else:
-                self.tally, self.done = tally, self.done + _rows(steps)
-                return len(steps)
-        raise TakenMeanwhile
+                break
+        self.tally, self.done = tally, self.done + _rows(steps)
+        return len(steps)
 
     def _write(self, session: Session, prepared: Sequence[Prepared]) -> tuple[list[_Step], Tally]:
         now = self._desk.now()
@@ -181,10 +181,21 @@ class ImportWriter:
     def _decide(self, prepared: Prepared, ground: Ground) -> _Step:
         row = prepared.reader.row
         known = ground.known.get(row.hashed)
+        suppressed = row.hashed in ground.suppressed
+        if known is None:
+            same = (row.standing, suppressed)
+            if same not in self._of_newcomers:
+                self._of_newcomers[same] = self._decision(row, None, suppressed=suppressed)
+            return _Step(prepared, None, *self._of_newcomers[same])
+        return _Step(prepared, known, *self._decision(row, known, suppressed=suppressed))
+
+    def _decision(
+        self, row: ListRow, known: Known | None, *, suppressed: bool
+    ) -> tuple[Decision, _Way]:
         standing = Standing(row.standing)
         states = known.states if known else [None] * len(self._purpose_ids)
-        decision = decide(standing, states, suppressed=row.hashed in ground.suppressed)
-        return _Step(prepared, known, decision, self._way(standing, known, decision, row))
+        decision = decide(standing, states, suppressed=suppressed)
+        return decision, self._way(standing, known, decision, row)
 
     def _way(
         self, standing: Standing, known: Known | None, decision: Decision, row: ListRow
@@ -209,7 +220,7 @@ class ImportWriter:
             # Whoever was forgotten after we looked is new again: forgotten people stay so.
             hashes = [step.row.hashed for step in steps]
             if suppressed_of(session, hashes, self._terms.newsletter):
-                raise TakenMeanwhile
+                raise TakenMeanwhile()
 
     def _record_known(self, session: Session, steps: Sequence[_Step], now: datetime) -> None:
         """Record what readers say who are there already: under their own key, in bulk."""
@@ -294,6 +305,12 @@ def _merged(known: Known, row: ListRow) -> dict[str, Any]:
     """Return the reader's attributes with those of the list."""
     attributes = known.reader.attributes
     return {**attributes, **json.loads(row.attributes)} if row.attributes else attributes
+
+
+def _passes(error: Exception) -> bool:
+    """Say whether it may go well at the next try: others were there at the same time."""
+    state = getattr(error.orig, "sqlstate", "") if isinstance(error, DBAPIError) else ""
+    return isinstance(error, TakenMeanwhile) or state in _AGAIN
 
 
 def _rows(steps: Sequence[_Step]) -> int:

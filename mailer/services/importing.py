@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 from mailer.domain.consent import ConsentState, SubscriptionState
 from mailer.domain.importing import Outcome, Standing, decide, readers_of
 from mailer.lists.rejects import RejectFile
-from mailer.lists.spool import Spool, buckets_after, unpacked
+from mailer.lists.spool import Spool, stretches, unpacked
 from mailer.lists.table import DELIMITERS
-from mailer.services.import_helper import prepared_buckets
+from mailer.services.import_helper import prepared_readers
 from mailer.services.import_order import CannotImport, ImportOrder, Job, look_into
 from mailer.services.import_rows import BadRow, RowReader, milliseconds
 from mailer.services.import_tally import Tally, repeated
@@ -150,7 +150,7 @@ def _write(
     def wrote(done: int) -> None:
         around.progress("importing", done, spool.rows)
 
-    for prepared in prepared_buckets(spool, preparer, numbers, done=run.rows_done):
+    for prepared in prepared_readers(spool, preparer, numbers, done=run.rows_done):
         writer.write(prepared, wrote)
     with sessions.begin() as session:
         finish_run(session, run.id, done=writer.done, now=now())
@@ -203,8 +203,8 @@ def _foresee(job: Job, spool: Spool, read: Tally, around: Surroundings) -> Tally
     purpose_ids = [purpose_id for purpose_id, _ in terms.purposes]
     given = ConsentState.REQUESTED if terms.asks else ConsentState.GIVEN
     done = 0
-    for bucket, _ in buckets_after(spool, 0):
-        readers = list(readers_of(unpacked(spool.raw(bucket))))
+    for stretch in stretches(spool, 0):
+        readers = list(readers_of(unpacked(spool.raw(stretch.buckets))))
         with reading(around.sessions) as session:
             hashes = [reader.row.hashed for reader in readers]
             ground = look_up(session, hashes, terms.newsletter, purpose_ids, lock=False)
@@ -219,7 +219,7 @@ def _foresee(job: Job, spool: Spool, read: Tally, around: Surroundings) -> Tally
                 standing = Standing(row.standing)
                 decision = decide(standing, states, suppressed=suppressed, given=given)
                 read.count(reader, decision.outcome)
-        done += spool.count(bucket)
+        done += stretch.rows
         around.progress("looking", done, spool.rows)
     return read
 

@@ -23,7 +23,7 @@ from mailer.domain.leaf_spelling import NO_INSTANT, LeafSpelling, PersonalSpelli
 from mailer.domain.leaves import PERSONAL_FIELDS, Leaf, NoticeRef, canonical, instant
 from mailer.lists.columns import Columns, UnclearColumns, find_columns
 from mailer.lists.encoding import BrokenList, look_through
-from mailer.lists.spool import BUCKETS, Spool, buckets_after, unpacked
+from mailer.lists.spool import BUCKETS, Spool, stretches, unpacked
 from mailer.lists.table import Table, open_table
 from mailer.services.import_rows import BadRow, RowReader, looks, moment_of, parse_moment
 
@@ -386,11 +386,11 @@ def test_the_spool_gives_every_row_back_in_the_order_of_hashes(
     for row in rows:
         spool.add(row)
     spool.finish()
-    back = [row for bucket in range(BUCKETS) for row in unpacked(spool.raw(bucket))]
+    back = list(unpacked(spool.raw(range(BUCKETS))))
     rest = [
         row
-        for bucket, skip in buckets_after(spool, done)
-        for row in list(unpacked(spool.raw(bucket)))[skip:]
+        for stretch in stretches(spool, done)
+        for row in list(unpacked(spool.raw(stretch.buckets)))[stretch.done :]
     ]
     spool.close()
     assert back == sorted(rows)

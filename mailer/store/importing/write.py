@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from psycopg.errors import UniqueViolation
+import psycopg
+from psycopg.errors import DeadlockDetected, UniqueViolation
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from mailer.domain.errors import Refusal
 from mailer.store.importing.prepare import Prepared, Said
 from mailer.store.importing.shapes import COLUMNS
 from mailer.store.models import ConsentEvent
@@ -22,8 +25,14 @@ _COPY = {
 }
 
 
-class TakenMeanwhile(Exception):
+class TakenMeanwhile(Refusal):
     """Somebody signed up, or was suppressed, after we looked: look again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Others write the same readers again and again: import the file once more, and it goes "
+            "on where it stopped."
+        )
 
 
 def reserve_readers(session: Session, number: int) -> Sequence[int]:
@@ -90,8 +99,10 @@ def _put(session: Session, table: str, rows: Sequence[Any]) -> None:
     try:
         with driver.cursor() as cursor, cursor.copy(_COPY[table]) as copy:
             copy.write("".join(rows))
-    except UniqueViolation as error:
+    except (UniqueViolation, DeadlockDetected) as error:
         raise TakenMeanwhile from error
+    except psycopg.OperationalError as error:
+        raise OperationalError(_COPY[table], None, error) from error
 
 
 def _next_of_sequence(session: Session, table: str, number: int) -> Sequence[int]:

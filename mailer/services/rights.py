@@ -19,7 +19,7 @@ from mailer.domain.consent import Method
 from mailer.domain.deliveries import DeliveryKind, Lane
 from mailer.domain.retry import lifetime
 from mailer.domain.tokens import Token, TokenKind, TokenSigner
-from mailer.services.erasing import erase_reader
+from mailer.services.erasing import Erased, erase_reader
 from mailer.services.personal_data import personal_data
 from mailer.services.practice import Practice, contact
 from mailer.services.renderer import Renderer
@@ -164,22 +164,24 @@ def fulfil_export(
 
 def fulfil_erasure(
     session: Session, signer: TokenSigner, text: str, *, now: datetime
-) -> WishPage | None:
+) -> tuple[WishPage | None, Erased | None]:
     """Erase the reader whose link is open, and say that it is done; a second press says the same.
 
-    What is not in rows follows (`mailer.services.erasing`).
+    What is not in rows has to follow (`mailer.services.erasing.clean_up`): with what is returned
+    beside the page, or else by the sweep.
     """
     found = open_wish(session, signer, text, Wish.ERASE, now=now)
     if found is None or found.state is not LinkState.OPEN:
-        return found
+        return found, None
+    erased = None
     reader = lock_reader(session, found.subscriber_id)
     if reader is not None:
-        erase_reader(session, reader, method=Method.PREFERENCES.value, now=now)
+        erased = erase_reader(session, reader, method=Method.PREFERENCES.value, now=now)
         note_action(
             session, READER, Wish.ERASE.verb, now=now, subscriber_id=found.subscriber_id,
             details={"step": "done"},
         )  # fmt: skip
-    return replace(found, state=LinkState.DONE)
+    return replace(found, state=LinkState.DONE), erased
 
 
 def day_of(moment: datetime) -> int:

@@ -7,12 +7,14 @@ GET and HEAD change nothing; POST does.
 from __future__ import annotations
 
 from sqlalchemy.orm import Session
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from mailer.rendering.documents import personal_data_html
+from mailer.services.erasing import clean_up
 from mailer.services.personal_data import as_json, reading_habits
 from mailer.services.rights import (
     LinkState,
@@ -89,14 +91,21 @@ async def show_erase(request: Request) -> Response:
 
 
 async def press_erase(request: Request) -> Response:
-    """Delete the reader; pressing again says that it is done."""
-    return await in_transaction(
-        request,
-        lambda parts, session: _page(
-            "erase.html",
-            fulfil_erasure(session, parts.signer, _token(request), now=parts.now()),
-        ),
-    )
+    """Delete the reader; pressing again says that it is done.
+
+    What is not in rows follows when the answer is on its way: it may have to wait for others.
+    """
+
+    def answer(parts: Parts, session: Session) -> Response:
+        found, erased = fulfil_erasure(session, parts.signer, _token(request), now=parts.now())
+        response = _page("erase.html", found)
+        if erased is not None:
+            response.background = BackgroundTask(
+                clean_up, parts.sessions, parts.places, erased, now=parts.now
+            )
+        return response
+
+    return await in_transaction(request, answer)
 
 
 def _token(request: Request) -> str:

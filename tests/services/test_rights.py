@@ -54,7 +54,9 @@ def _open(parts: Parts, token: str, wish: Wish, now: datetime | None = None) -> 
 
 def _erase(parts: Parts, token: str, now: datetime | None = None) -> WishPage | None:
     with parts.sessions.begin() as session:
-        return fulfil_erasure(session, parts.signer, token, now=now or parts.now())
+        page, erased = fulfil_erasure(session, parts.signer, token, now=now or parts.now())
+    assert (erased is None) or (page is not None and page.state is LinkState.DONE)
+    return page
 
 
 def _sent(parts: Parts) -> list[bytes]:

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
 from mailer.services.rights import day_of
-from mailer.store.models import OperatorAction, Subscriber, delivery
+from mailer.store.models import Erasure, OperatorAction, Subscriber, delivery
 from mailer.wiring import Parts
 
 HERE = "http://127.0.0.1:8000"
@@ -104,6 +104,8 @@ def test_the_mailed_link_erases_and_then_all_links_say_so(
     assert client.get(paths["p"]).status_code == 404
     assert client.post(f"{paths['p']}/export").status_code == 404
     assert _rows(sqlite_parts)[0] == 0
+    with sqlite_parts.sessions() as session:
+        assert session.scalars(select(Erasure.cleaned_at)).one(), "what is not in rows went, too"
 
 
 def test_a_link_that_has_run_out_does_nothing(client: TestClient, sqlite_parts: Parts) -> None:

@@ -170,10 +170,13 @@ def erase_again(
         return False
     reader = lock_reader_of(session, hashed)
     there = reader is not None and reader.id <= subscriber_id
-    if reader is None:
+    asked = method != Method.EXPIRY  # of whom time alone forgot, the other journals tell the rest
+    if reader is None and asked:
         suppress(session, hashed, SuppressionReason.ERASURE, now=now)
-    elif there:
+    elif reader is not None and there and asked:
         erase_reader(session, reader, method=method, now=now, noted_at=at)
+    elif reader is not None and there:
+        delete_reader(session, reader)
     if note_erasure(session, subscriber_id, hashed, method, at=at):
         strip_deliveries_of(session, subscriber_id)
         strip_tests_to(session, hashed)

@@ -1,8 +1,8 @@
 """Readers' keys, and the personal evidence that is sealed under them.
 
 Every reader has a random key of their own. It is kept sealed under MAILER_EVIDENCE_KEY with the
-reader's row, and destroyed with it: whatever was sealed under it is then unreadable everywhere,
-in old backups too.
+reader's row, and destroyed with it: what was sealed under it cannot be read any more, wherever a
+copy of it lies, as long as that copy is without the row.
 """
 
 from __future__ import annotations

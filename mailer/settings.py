@@ -6,8 +6,10 @@ The only reader of the environment. `FIELDS` is the one table of what may be set
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
+import socket
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mailer.domain.errors import Refusal
+from mailer.domain.retention import NEVER, RULES, BadPeriod, Kind, Period, read_periods
 from mailer.domain.urls import is_loopback
 
 
@@ -71,17 +74,30 @@ FIELDS = (
     Field("MAILER_EVIDENCE_KEY", "encrypts the evidence of consent", "made by `mailer init`", True),
     Field(
         "MAILER_MIGRATION_URL",
-        "the database as its owner, for `mailer db upgrade`",
+        "the database as its owner, for `mailer init` and `mailer db upgrade` "
+        "(docs/how-to/roles.md)",
         "`MAILER_DATABASE_URL`",
         secret=True,
     ),
     Field(
         "MAILER_WITNESS_DIR",
-        "checkpoints and journals that a restored backup must not undo",
+        "checkpoints and journals that a restored backup must not undo; apart from the database "
+        "and its backups (docs/how-to/restore.md)",
         "`MAILER_HOME/witness`",
+    ),
+    Field(
+        "MAILER_EVIDENCE",
+        "what is kept, sealed, of the request by which a reader consents or leaves: `ip`, "
+        "`user-agent`, `page` (commas), or `none`",
+        "`ip,user-agent,page`",
     ),
     Field("MAILER_TRUSTED_PROXIES", "whose `X-Forwarded-For` is believed (commas)", "none"),
     Field("MAILER_FETCH_ALLOW", "private hosts that feeds may be fetched from (commas)", "none"),
+    Field(
+        "MAILER_OPERATOR",
+        "who the audit trail says has acted; for accounts that several people share",
+        "the user (the one behind `sudo`) and the machine",
+    ),
     Field("MAILER_DKIM_DOMAIN", "the domain that signs mails (docs/how-to/dkim.md)", _UNSIGNED),
     Field(
         "MAILER_DKIM_SELECTOR", "the DNS name of the RSA key: `SELECTOR._domainkey.…`", _UNSIGNED
@@ -89,6 +105,15 @@ FIELDS = (
     Field("MAILER_DKIM_KEY_FILE", "the RSA key, a PEM file; 2048 bits", _UNSIGNED),
     Field("MAILER_DKIM_ED25519_SELECTOR", "the DNS name of a second key (RFC 8463)", "none"),
     Field("MAILER_DKIM_ED25519_KEY_FILE", "the Ed25519 key, a PEM file", "none"),
+    *(
+        Field(
+            rule.setting,
+            f"days, counted from {rule.counts_from}, after which these go: {rule.what}; "
+            f"or `{NEVER}`",
+            NEVER if rule.days is None else str(rule.days),
+        )
+        for rule in RULES
+    ),
 )
 
 KEY_NAMES = (
@@ -99,7 +124,11 @@ KEY_NAMES = (
 )
 """Keys also come from a file (`…_FILE`), or from `MAILER_HOME/keys/`, where `init` puts them."""
 
+EVIDENCE = ("ip", "user-agent", "page")
+"""What of a reader's request may be kept as evidence."""
+
 _MIN_KEY_LENGTH = 32
+_LONGEST_OPERATOR = 100
 _HOST = re.compile(r"[A-Za-z0-9.:-]{1,253}")
 _PATH = re.compile(r"[A-Za-z0-9._~/-]*")
 
@@ -117,10 +146,13 @@ class Settings:
     bind_port: int
     public_url: str
     witness_dir: Path
+    evidence: frozenset[str]  # of `EVIDENCE`
     trusted_proxies: tuple[str, ...]
     fetch_allow: frozenset[str]
+    operator: str
     dkim: Mapping[str, str]  # by name; `mailer.signing` makes a signer of them
     keys: Mapping[str, str]
+    retention: Mapping[Kind, Period]
 
     @property
     def mail_domain(self) -> str:
@@ -156,10 +188,10 @@ def load(environment: Mapping[str, str] | None = None, directory: Path | None = 
             given = {**_read_file(candidate), **given}
             break
     home = (directory / Path(given.get("MAILER_HOME") or home)).resolve()
-    return _build(given, home)
+    return _build(given, home, _operator(given.get("MAILER_OPERATOR"), environment))
 
 
-def _build(given: Mapping[str, str], home: Path) -> Settings:
+def _build(given: Mapping[str, str], home: Path, operator: str) -> Settings:
     bind_host, bind_port = _bind(given.get("MAILER_BIND") or "127.0.0.1:8000")
     database = given.get("MAILER_DATABASE_URL") or f"sqlite:///{home / 'mailer.db'}"
     shown_host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind_host, bind_host)
@@ -178,10 +210,13 @@ def _build(given: Mapping[str, str], home: Path) -> Settings:
         bind_port=bind_port,
         public_url=_public_url(public),
         witness_dir=Path(given.get("MAILER_WITNESS_DIR") or home / "witness"),
+        evidence=_evidence(given.get("MAILER_EVIDENCE")),
         trusted_proxies=_proxies(given.get("MAILER_TRUSTED_PROXIES")),
         fetch_allow=frozenset(_list(given.get("MAILER_FETCH_ALLOW"))),
+        operator=operator,
         dkim={key: text for key, text in given.items() if key.startswith("MAILER_DKIM_") and text},
         keys=_keys(given, home / "keys"),
+        retention=_retention(given),
     )
 
 
@@ -277,8 +312,48 @@ def _proxies(text: str | None) -> tuple[str, ...]:
     return proxies
 
 
+def _retention(given: Mapping[str, str]) -> dict[Kind, Period]:
+    try:
+        return read_periods(given)
+    except BadPeriod as wrong:
+        raise BadSetting(str(wrong)) from None
+
+
+def _evidence(text: str | None) -> frozenset[str]:
+    wanted = frozenset(_list(text or ",".join(EVIDENCE)))
+    if wanted == {"none"}:
+        return frozenset()
+    for word in sorted(wanted.difference(EVIDENCE)):
+        raise BadSetting(
+            f"MAILER_EVIDENCE names “{word[:60]}”: write {', '.join(EVIDENCE)}, some of them with "
+            "commas, or none alone."
+        )
+    return wanted
+
+
 def _list(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def _operator(text: str | None, environment: Mapping[str, str]) -> str:
+    """Return who acts, for the audit trail: as set, else the person behind this process."""
+    name = (text or "").strip()
+    if not name.isprintable() or len(name) > _LONGEST_OPERATOR:
+        raise BadSetting(
+            f"MAILER_OPERATOR must be one line of at most {_LONGEST_OPERATOR} readable characters."
+        )
+    if name:
+        return name
+    user = environment.get("SUDO_USER") or _user()
+    return "".join(each for each in f"{user}@{socket.gethostname()}" if each.isprintable())
+
+
+def _user() -> str:
+    """Return this process's user; by number where it has no name, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def _keys(given: Mapping[str, str], keys_dir: Path) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import getpass
 import os
 import random
 import socket
@@ -34,17 +33,22 @@ from mailer.rendering import DkimSigner
 from mailer.services.articles import Fetch
 from mailer.services.checkpoints import Notary
 from mailer.services.composing import Composer, MailIdentity
-from mailer.services.installing import make_keys, remember_keys
+from mailer.services.erasing import Places
+from mailer.services.installing import keys_are_known, make_keys, remember_keys
+from mailer.services.practice import Practice
 from mailer.services.renderer import Renderer
 from mailer.services.sending import Access, Pace, Sender
+from mailer.services.witnessing import look_for_rollback
 from mailer.settings import KEY_NAMES, BadSetting, Settings, load
 from mailer.signing import dkim_signer
-from mailer.store.engine import Sessions, open_engine, open_sessions
+from mailer.store.engine import Sessions, open_engine, open_sessions, reading
 from mailer.store.log import CheckpointFolder
 from mailer.store.migrate import create, refuse_wrong_version
 from mailer.store.relays import DEFAULT_RELAY, RelayRow, point_default_at
+from mailer.store.roles import service_role
 from mailer.store.sealing import Sealer
 from mailer.store.vault import Vault
+from mailer.store.witness_folder import WitnessFolder
 from mailer.transports import ConnectFailed, Connection
 from mailer.transports.capture import Mailbox, capture_address
 from mailer.transports.smtp import SmtpTransport
@@ -84,9 +88,8 @@ class Parts:
 
     @property
     def operator(self) -> str:
-        """Who acts, for the audit trail: the person behind this process, and their machine."""
-        name = os.environ.get("SUDO_USER") or getpass.getuser()
-        return f"{name}@{socket.gethostname()}"
+        """Who acts, for the audit trail."""
+        return self.settings.operator
 
     @property
     def notary(self) -> Notary:
@@ -98,6 +101,33 @@ class Parts:
             self.suppression_key,
             CheckpointFolder(self.settings.witness_dir / "checkpoints"),
         )
+
+    @property
+    def practice(self) -> Practice:
+        """How this installation treats personal data."""
+        return Practice(
+            periods=self.settings.retention,
+            smtp_url=self.settings.smtp_url,
+            public_url=self.settings.public_url,
+            suppression_key=self.suppression_key,
+            message_id_of=self.identity.message_id,
+        )
+
+    @property
+    def places(self) -> Places:
+        """Where, besides in rows, readers leave traces: in an inbox of earlier times, too."""
+        return Places(
+            self.settings.home,
+            Mailbox(self.settings.inbox_dir),
+            self.engine,
+            self.settings.migration_url,
+            self.suppression_key,
+        )
+
+    @property
+    def witness(self) -> WitnessFolder:
+        """The folder that knows how far this database had come."""
+        return WitnessFolder(self.settings.witness_dir)
 
     def sender(self, worker: str) -> Sender:
         """Build the sender of a worker process; it is not started."""
@@ -199,7 +229,7 @@ def initialise(settings: Settings) -> list[str]:
             f"MAILER_HOME {settings.home} cannot be written to ({error.strerror}): "
             "choose another folder."
         ) from None
-    create(settings.migration_url)
+    create(settings.migration_url, role=service_role_of(settings))
     return made
 
 
@@ -244,6 +274,18 @@ def open_parts(settings: Settings | None = None) -> Parts:
     )
 
 
+def open_service(settings: Settings | None = None) -> Parts:
+    """Open everything for a process that serves or sends; an old database is halted first."""
+    parts = open_parts(settings)
+    look_for_rollback(parts.sessions, parts.witness, now=parts.now())
+    return parts
+
+
+def service_role_of(settings: Settings) -> str | None:
+    """Return PostgreSQL's role for the service, where it is another than the tables' owner."""
+    return service_role(settings.database_url, settings.migration_url)
+
+
 def vault_of(settings: Settings) -> Vault:
     """Return what seals and opens the evidence of consent."""
     keys = settings.keys.get("MAILER_EVIDENCE_KEY", "").split(",")
@@ -251,5 +293,8 @@ def vault_of(settings: Settings) -> Vault:
 
 
 def _check_keys(sessions: Sessions, settings: Settings) -> None:
+    with reading(sessions) as session:  # verbs that only look wait for no writer
+        if keys_are_known(session, settings.keys):
+            return
     with sessions.begin() as session:
         remember_keys(session, settings.keys, now=now())

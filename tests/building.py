@@ -21,12 +21,14 @@ from mailer.services.articles import add_article
 from mailer.services.campaign_course import start_campaign
 from mailer.services.campaigns import create_campaign
 from mailer.services.composing import Composer
+from mailer.services.deciding import Decision, decide_some
 from mailer.services.newsletters import add_newsletter, add_purpose, edit_publisher
 from mailer.services.notices import publish_notice
 from mailer.services.preparing import prepare_campaign
 from mailer.services.sending import Access, OpenRelay, Pace, Sender
 from mailer.services.signup import Signup, SignupOutcome, request_signup
 from mailer.store.consents import Evidence, record
+from mailer.store.ledger import in_state
 from mailer.store.models import (
     Campaign,
     ConsentEvent,
@@ -246,6 +248,13 @@ def campaign_state(parts: Parts, campaign_id: int) -> str:
 def out_of_reach(url: str, *, etag: str = "", last_modified: str = "") -> Fetched:
     """Fetch nothing."""
     raise FetchError(f"{url} is out of reach.")
+
+
+def decide(session: Session, campaign: Campaign, decision: str, now: datetime) -> int:
+    """Decide all that there is to decide, in the session's transaction; return for how many."""
+    made = Decision(decision)
+    ids = in_state(session, campaign, made.concerns)
+    return decide_some(session, campaign, made, ids, now=now)
 
 
 def link(kind: str, text: str) -> str:

@@ -6,19 +6,31 @@ import contextlib
 import time
 from collections.abc import Callable
 
+import structlog
+
 from mailer.domain.errors import Refusal
 from mailer.services.alive import BEAT_EVERY, say_alive, say_gone
 from mailer.services.checkpoints import sign_daily
 from mailer.services.consent_log import sequence_in_turn
+from mailer.services.erasing import finish_erasures
+from mailer.services.old_files import Folders
 from mailer.services.preparing import prepare_campaign
+from mailer.services.retention import Job, retain_daily
 from mailer.services.tick import Due, run_due_digests, sweep, tick
+from mailer.services.witnessing import visit
 from mailer.wiring import Parts, worker_name
+
+_log = structlog.get_logger()
 
 _PAUSE_BETWEEN_CHUNKS = 0.002  # SQLite: so that a withdrawal need not wait for the whole campaign
 
 
 def tick_once(parts: Parts) -> Due:
-    """Do what time has made due; return what waits."""
+    """Tell the witness how far we have come, do what time has made due, and return what waits."""
+    try:
+        visit(parts.sessions, parts.witness, now=parts.now())
+    except OSError as error:
+        _log.error("the witness folder was not told", reason=str(error))
     return tick(parts.sessions, now=parts.now)
 
 
@@ -30,12 +42,24 @@ def run_digests(parts: Parts) -> int:
 def sweep_once(parts: Parts) -> None:
     """Put right what was left behind, end what is overdue, and sign the log when a day is over."""
     sweep(parts.sessions, now=parts.now, pause=_let_others_write)
+    finish_erasures(parts.sessions, parts.places, now=parts.now)
     sign_daily(parts.sessions, parts.notary, now=parts.now)
 
 
 def sequence_once(parts: Parts) -> None:
     """Give the leaves that wait their place in the consent log."""
     sequence_in_turn(parts.sessions)
+
+
+def retain_once(parts: Parts) -> None:
+    """Delete what has been kept for long enough, if nobody has today."""
+    retain_daily(retention_job(parts), parts.settings.retention)
+
+
+def retention_job(parts: Parts) -> Job:
+    """Return what the retention job needs."""
+    folders = Folders(parts.settings.home, parts.settings.inbox_dir)
+    return Job(parts.sessions, folders, parts.now, _let_others_write)
 
 
 def work_off(parts: Parts, progress: Callable[[str], None] = lambda _: None) -> bool:
@@ -77,6 +101,7 @@ def work_until_idle(parts: Parts, progress: Callable[[str], None] = lambda _: No
             if not worked:
                 tick_once(parts)  # ends the campaigns that have just been sent
                 sequence_once(parts)  # what relays said of readers, and who left meanwhile
+                retain_once(parts)
                 return
     finally:
         sender.stop()

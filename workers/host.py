@@ -20,7 +20,7 @@ from mailer.embedded.leash import die_with_parent
 from mailer.services.alive import BEAT_EVERY, say_alive, say_gone
 from mailer.services.sending import Sender
 from mailer.wiring import Parts, open_parts, worker_name
-from workers.due import sweep_once, work_off
+from workers.due import retain_once, sweep_once, work_off
 
 _log = structlog.get_logger()
 _parts: Parts | None = None
@@ -89,6 +89,7 @@ def _live(name: str) -> None:
             if queue != SEND_QUEUE and not parts().doorbell.alive():
                 sweep_once(parts())
                 work_off(parts())
+                retain_once(parts())
         except Exception as error:
             _log.warning("sign of life failed", reason=str(error).splitlines()[0])
         _ended.wait(BEAT_EVERY.total_seconds())

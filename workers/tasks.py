@@ -6,7 +6,14 @@ from mailer.domain.errors import Refusal
 from mailer.doorbell import DIGESTS, PREPARE, SEQUENCE, SWEEP, TICK, WAKE_SENDER
 from workers import host
 from workers.app import app
-from workers.due import prepare_one, run_digests, sequence_once, sweep_once, tick_once
+from workers.due import (
+    prepare_one,
+    retain_once,
+    run_digests,
+    sequence_once,
+    sweep_once,
+    tick_once,
+)
 
 
 @app.task(name=WAKE_SENDER)
@@ -36,8 +43,9 @@ def digests() -> None:
 
 @app.task(name=SWEEP)
 def sweep() -> None:
-    """Something may have been left behind."""
+    """Something may have been left behind, or been kept for long enough."""
     sweep_once(host.parts())
+    retain_once(host.parts())
 
 
 @app.task(name=SEQUENCE)

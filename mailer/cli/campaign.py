@@ -19,6 +19,7 @@ from mailer.cli.console import (
     print_json,
     read_text,
 )
+from mailer.cli.noting import looked, note
 from mailer.cli.opening import open_installation
 from mailer.cli.watching import say_if_nobody_works
 from mailer.cli.when import parse_when
@@ -158,6 +159,8 @@ def show_preview(
         campaign = find_campaign(session, campaign_id)
         reader = require_reader(session, as_email, parts.suppression_key) if as_email else None
         seen = preview(session, campaign, parts.renderer, now=parts.now(), reader=reader)
+    if reader:
+        looked(parts, "campaign preview", reader=reader.id, campaign=campaign.id)
     if as_json:
         print_json({"subject": seen.subject, "html": seen.html, "text": seen.text})
     elif eml:
@@ -177,16 +180,19 @@ def send_a_test(
     """Send the mail as it is now to one address, whatever the campaign's state."""
     address = parse_address(to)
     parts = open_installation()
-    with parts.sessions.begin() as session:
-        campaign = find_campaign(session, campaign_id)
-        delivery_id = send_test(
-            session,
-            campaign,
-            address,
-            renderer=parts.renderer,
-            suppression_key=parts.suppression_key,
-            now=parts.now(),
-        )
+    with reading(parts.sessions) as session:
+        number = find_campaign(session, campaign_id).id
+    delivery_id = send_test(
+        parts.sessions,
+        number,
+        address,
+        renderer=parts.renderer,
+        suppression_key=parts.suppression_key,
+        now=parts.now(),
+        note=lambda session, hashed: note(
+            parts, session, "campaign test", campaign=number, address_hash=hashed
+        ),
+    )
     parts.doorbell.ring_send()
     say_if_nobody_works(parts)
     answer(
@@ -222,6 +228,9 @@ def list_deliveries(
                 state=DeliveryState(state) if state else None,
             )
         )
+    looked(
+        parts, "campaign deliveries", campaign=campaign.id, state=state, deliveries=len(rows)
+    )  # fmt: skip
     answer_rows(
         as_json,
         rows,

@@ -9,7 +9,9 @@ import typer
 
 from mailer.cli.campaign_fields import campaign_sentence
 from mailer.cli.console import AsJson, Yes, answer, ask, example
+from mailer.cli.noting import note
 from mailer.cli.opening import open_installation
+from mailer.cli.pausing import let_others_write
 from mailer.cli.watching import follow, say_if_nobody_works
 from mailer.cli.when import parse_duration, parse_when
 from mailer.domain.canary import CanaryOrder, order_canary
@@ -17,12 +19,13 @@ from mailer.services.campaign_course import (
     cancel_campaign,
     pause_campaign,
     resume_campaign,
-    retry_failed,
     schedule_campaign,
     start_campaign,
 )
+from mailer.services.deciding import Decision, decide
 from mailer.services.lookup import find_campaign
 from mailer.services.reports import report
+from mailer.store.engine import reading
 
 if TYPE_CHECKING:
     from mailer.wiring import Parts
@@ -82,6 +85,7 @@ def send(
         campaign = find_campaign(session, campaign_id)
         start_campaign(session, campaign, over=spread, canary=order, now=parts.now())
         session.flush()
+        note(parts, session, "campaign send", campaign=campaign.id, over=over, canary=canary)
         fields = report(session, campaign)
     parts.doorbell.ring_prepare(fields["campaign_id"])
     _tell(parts, fields, watch=watch, as_json=as_json)
@@ -113,7 +117,12 @@ def schedule(
         ahead = parse_when(at, campaign.newsletter.timezone, now=now)
         schedule_campaign(session, campaign, ahead, canary=order, now=now)
         session.flush()
-        fields = report(session, campaign)
+        note(
+            parts, session, "campaign schedule", campaign=campaign.id, at=ahead.isoformat(),
+            canary=canary,
+        )  # fmt: skip
+    with reading(parts.sessions) as session:  # counts the audience: nobody waits for that
+        fields = report(session, find_campaign(session, campaign_id))
     _tell(parts, fields, as_json=as_json)
 
 
@@ -129,6 +138,7 @@ def pause(
         campaign = find_campaign(session, campaign_id)
         pause_campaign(session, campaign, reason=reason)
         session.flush()
+        note(parts, session, "campaign pause", campaign=campaign.id)
         fields = report(session, campaign)
     answer(as_json, fields, campaign_sentence(fields))
 
@@ -144,6 +154,7 @@ def resume(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = Fals
         campaign = find_campaign(session, campaign_id)
         resume_campaign(session, campaign, now=parts.now())
         session.flush()
+        note(parts, session, "campaign resume", campaign=campaign.id)
         fields = report(session, campaign)
     parts.doorbell.ring_prepare(fields["campaign_id"])
     parts.doorbell.ring_send()
@@ -161,8 +172,9 @@ def cancel(
     parts = open_installation()
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
-        cancel_campaign(session, campaign, now=parts.now())
+        unsent = cancel_campaign(session, campaign, now=parts.now())
         session.flush()
+        note(parts, session, "campaign cancel", campaign=campaign.id, unsent=unsent)
         fields = report(session, campaign)
     answer(as_json, fields, campaign_sentence(fields))
 
@@ -178,11 +190,20 @@ def retry(
     if state != "failed":
         raise typer.BadParameter(f"--state is “{state}”: only failed deliveries can be retried.")
     parts = open_installation()
-    with parts.sessions.begin() as session:
-        campaign = find_campaign(session, campaign_id)
-        again = retry_failed(session, campaign, now=parts.now())
-        session.flush()
-        fields = {**report(session, campaign), "retried": again}
+    with reading(parts.sessions) as session:
+        number = find_campaign(session, campaign_id).id
+    again = decide(
+        parts.sessions,
+        number,
+        Decision.RETRY,
+        now=parts.now,
+        pause=let_others_write,
+        note=lambda session, deliveries: note(
+            parts, session, "campaign retry", campaign=number, deliveries=deliveries
+        ),
+    )
+    with reading(parts.sessions) as session:
+        fields = {**report(session, find_campaign(session, campaign_id)), "retried": again}
     parts.doorbell.ring_send()
     _tell(parts, fields, watch=watch and bool(again), as_json=as_json)
 

@@ -9,11 +9,13 @@ import typer
 
 from mailer.cli.campaign_fields import campaign_sentence
 from mailer.cli.console import AsJson, Yes, answer, ask, example, progress, say, shown
+from mailer.cli.noting import looked, note
 from mailer.cli.opening import open_installation
+from mailer.cli.pausing import let_others_write
 from mailer.domain.evidence import Said
 from mailer.domain.schedule import zone
 from mailer.inbound import open_log
-from mailer.services.campaign_course import reconcile
+from mailer.services.deciding import Decision, decide
 from mailer.services.lookup import find_campaign
 from mailer.services.reconciling import Inquiry, begin_inquiry, described, settle_findings
 from mailer.services.reports import report
@@ -73,11 +75,21 @@ def _by_decision(campaign_id: str, presume: str, *, yes: bool, as_json: bool) ->
     if presume == "resend":
         ask("Readers who have the mail already get it a second time.", yes=yes)
     parts = open_installation()
-    with parts.sessions.begin() as session:
-        campaign = find_campaign(session, campaign_id)
-        settled = reconcile(session, campaign, presume=presume, now=parts.now())
-        session.flush()
-        fields = {**report(session, campaign), "reconciled": settled}
+    with reading(parts.sessions) as session:
+        number = find_campaign(session, campaign_id).id
+    settled = decide(
+        parts.sessions,
+        number,
+        Decision(presume),
+        now=parts.now,
+        pause=let_others_write,
+        note=lambda session, deliveries: note(
+            parts, session, "campaign reconcile", campaign=number, presumed=presume,
+            deliveries=deliveries,
+        ),
+    )  # fmt: skip
+    with reading(parts.sessions) as session:
+        fields = {**report(session, find_campaign(session, campaign_id)), "reconciled": settled}
     parts.doorbell.ring_send()
     answer(as_json, fields, f"Settled {settled}. {campaign_sentence(fields)}")
 
@@ -120,13 +132,18 @@ def _settled(
 ) -> dict[str, Any]:
     findings = inquiry.findings()
     sent = requeued = 0
-    with parts.sessions.begin() as session:
+    look = reading(parts.sessions) if dry_run else parts.sessions.begin()
+    with look as session:
         campaign = find_campaign(session, campaign_id)
         if not dry_run:
             sent, requeued = settle_findings(
                 session, campaign, findings, resend_missing=resend, now=parts.now()
             )
             session.flush()
+            note(
+                parts, session, "campaign reconcile", campaign=campaign.id, sent=sent,
+                requeued=requeued,
+            )  # fmt: skip
         fields = {
             **report(session, campaign),
             "reconciled": sent + requeued,
@@ -134,6 +151,8 @@ def _settled(
             "requeued": requeued,
             "findings": described(session, campaign, findings, identity=parts.identity),
         }
+    if dry_run:
+        looked(parts, "campaign reconcile", campaign=fields["campaign_id"], dry_run=True)
     if requeued:
         parts.doorbell.ring_send()
     return fields

@@ -23,12 +23,16 @@ class Finding:
     says: str
     known: bool = True
     """False where it could not be looked at; that is no fault of the installation."""
+    warns: bool = False
+    """True where it works, and could be safer."""
 
     @property
     def result(self) -> str:
         """The finding in a word."""
         if not self.known:
             return "unknown"
+        if self.fine and self.warns:
+            return "warning"
         return "fine" if self.fine else "WRONG"
 
 
@@ -80,6 +84,7 @@ def _dkim(settings: Settings) -> Iterator[Finding]:
 def _database_and_workers(settings: Settings) -> Iterator[Finding]:
     from mailer.cli.checks_dkim import alignment_finding, without_wrong_dkim
     from mailer.cli.checks_dns import dns_findings
+    from mailer.cli.checks_witness import witness_findings
     from mailer.services.alignment import sender_domains
     from mailer.services.alive import alive_workers
     from mailer.store.engine import reading
@@ -96,11 +101,13 @@ def _database_and_workers(settings: Settings) -> Iterator[Finding]:
         queues = {worker.queue for worker in alive_workers(session, now=parts.now())}
         aligned = alignment_finding(session, parts.dkim.domain) if parts.dkim else None
         domains = sender_domains(session)
+        protection = list(witness_findings(session, settings))
     if queues:
         yield Finding("workers", True, f"alive: {', '.join(sorted(queues))}")
     else:
         advice = "none is alive: run `mailer up`, or `mailer worker --queue all`."
         yield Finding("workers", False, advice)
+    yield from protection
     if aligned is not None:
         yield aligned
     yield from dns_findings(domains, parts.dkim)

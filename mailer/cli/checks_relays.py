@@ -1,31 +1,40 @@
-"""What `mailer doctor` says of relays: whether each answers, and what stands against it."""
+"""What `mailer doctor` says of relays: whether each takes us, and what stands against it.
+
+Each is connected to as the sender does it: EHLO, STARTTLS with a verified certificate, login; then
+QUIT. No mail is sent.
+"""
 
 from __future__ import annotations
 
-import smtplib
-import ssl
+import asyncio
 from collections.abc import Iterator
 
 from mailer.cli.checks import Finding
 from mailer.domain.errors import Refusal
 from mailer.domain.relays import RelayConfig, Security, parse_relay_url
+from mailer.domain.replies import Stage
 from mailer.settings import Settings
+from mailer.transports import ConnectFailed
+from mailer.transports.smtp import SmtpTransport
+from mailer.transports.smtp_connection import Patience
 
-_TIMEOUT_SECONDS = 5.0
+_PATIENCE = Patience(connect=5.0, greeting=5.0, command=5.0, quit=1.0)
+_LONGEST = 15.0
+"""Seconds for one relay, however slowly it says each of its words."""
 
 
 def relay_findings(settings: Settings) -> Iterator[Finding]:
     """Yield a finding for the relay from the settings, and for every other one."""
-    yield _inbox(settings) if settings.smtp_url is None else _default(settings.smtp_url)
+    yield _inbox(settings) if settings.smtp_url is None else _default(settings)
     yield from _others(settings)
 
 
-def _default(url: str) -> Finding:
+def _default(settings: Settings) -> Finding:
     try:
-        config = parse_relay_url(url)
+        config = parse_relay_url(settings.smtp_url or "")
     except Refusal as refusal:
         return Finding("relay", False, str(refusal))
-    return _answers("relay", config, "mend MAILER_SMTP_URL")
+    return _takes_us("relay", config, settings.mail_domain, "mend MAILER_SMTP_URL")
 
 
 def _others(settings: Settings) -> Iterator[Finding]:
@@ -52,23 +61,37 @@ def _others(settings: Settings) -> Iterator[Finding]:
         except Refusal as refusal:
             yield Finding(check, False, str(refusal))
             continue
-        yield _answers(check, config, f"say `mailer relay remove {row.name}`")
+        otherwise = f"say `mailer relay remove {row.name}`"
+        yield _takes_us(check, config, parts.identity.domain, otherwise)
 
 
-def _answers(check: str, config: RelayConfig, otherwise: str) -> Finding:
-    host, port = config.host, config.port
+def _takes_us(check: str, config: RelayConfig, hello: str, otherwise: str) -> Finding:
     try:
-        if config.security is Security.IMPLICIT:
-            context = ssl.create_default_context()
-            with smtplib.SMTP_SSL(host, port, timeout=_TIMEOUT_SECONDS, context=context) as relay:
-                relay.noop()
+        return Finding(check, True, f"{config} {asyncio.run(_introduced(config, hello))}")
+    except ConnectFailed as failure:
+        if failure.stage is Stage.AUTH:
+            words = f"{config} refuses the login of {config.user} ({failure.reason}): {otherwise}."
         else:
-            with smtplib.SMTP(host, port, timeout=_TIMEOUT_SECONDS) as relay:
-                relay.noop()
-    except (OSError, ValueError, smtplib.SMTPException) as error:
-        words = f"{config} does not answer as a mail server ({error}): start it, or {otherwise}."
-        return Finding(check, False, words)
-    return Finding(check, True, f"{config} answers")
+            words = f"{config} does not take us ({failure.reason}): start it, or {otherwise}."
+    except TimeoutError:
+        words = f"{config} takes more than {_LONGEST:.0f} s for a greeting: {otherwise}."
+    return Finding(check, False, " ".join(words.split()))
+
+
+async def _introduced(config: RelayConfig, hello: str) -> str:
+    """Connect, secure and log in; return what came of it. Raises ConnectFailed, TimeoutError."""
+    async with asyncio.timeout(_LONGEST):
+        connection = await SmtpTransport(config, hello=hello, patience=_PATIENCE).connect()
+        announced = ", ".join(connection.features) or "nothing"
+        said = [f"answers and announces {announced}"]
+        if connection.tls:
+            said.append(f"speaks {connection.tls} with a certificate that is valid for it")
+        elif config.security is Security.NONE:
+            said.append("is spoken to without TLS")
+        if config.user:
+            said.append(f"accepts the login of {config.user}")
+        await connection.close()
+    return "; ".join(said)
 
 
 def _inbox(settings: Settings) -> Finding:
@@ -76,10 +99,10 @@ def _inbox(settings: Settings) -> Finding:
 
     try:
         host, port = capture_address(settings.inbox_dir)
-        with smtplib.SMTP(host, port, timeout=_TIMEOUT_SECONDS) as inbox:
-            inbox.noop()
+        inbox = RelayConfig(host, port, Security.NONE)
+        asyncio.run(_introduced(inbox, settings.mail_domain))
     except Refusal as refusal:
         return Finding("relay", False, str(refusal))
-    except (OSError, smtplib.SMTPException) as error:
+    except (ConnectFailed, TimeoutError) as error:
         return Finding("relay", False, f"the built-in inbox does not answer ({error}): restart it.")
     return Finding("relay", True, "none is set: mails go to the built-in inbox and reach nobody")

@@ -54,7 +54,12 @@ def answer(as_json: bool, document: object, sentence: str) -> None:
 
 def print_json(document: object) -> None:
     """Print one JSON document; times are ISO 8601 in UTC."""
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=_plain))
+    typer.echo(as_json_text(document))
+
+
+def as_json_text(document: object, *, indent: int | None = 2) -> str:
+    """Return a document as JSON; times are ISO 8601 in UTC."""
+    return json.dumps(document, ensure_ascii=False, indent=indent, default=_plain)
 
 
 def answer_rows(
@@ -98,6 +103,11 @@ def shown(value: object) -> str:
             return "".join(character for character in text if character.isprintable())
 
 
+def verbatim(text: str) -> str:
+    """Return a text as it is, line by line, without what a terminal would take for commands."""
+    return "".join(c for c in text if c.isprintable() or c in "\n\t")
+
+
 def ask(question: str, *, yes: bool) -> None:
     """Go on only with a yes; without a terminal the yes must have been given by `--yes`."""
     if yes:
@@ -123,6 +133,18 @@ def read_text(path: Path) -> str:
         raise CannotRead(f"{path} is not UTF-8 text: save it as UTF-8.") from None
     except OSError as error:
         raise CannotRead(f"Cannot read {path} ({error.strerror}): check the path.") from None
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file for its owner's eyes; refuses to write over one that is there."""
+    try:
+        with path.open("x", encoding="utf-8", newline="") as file:
+            path.chmod(0o600)
+            file.write(text)
+    except FileExistsError:
+        raise CannotRead(f"{path} exists already: choose another name.") from None
+    except OSError as error:
+        raise CannotRead(f"Cannot write {path} ({error.strerror}): choose another path.") from None
 
 
 def reader_left() -> bool:
@@ -154,8 +176,8 @@ def progress(words: str) -> Iterator[Any]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(words, total=None)
 
-        def advance(done: int, total: int | None) -> None:
-            bar.update(task, completed=done, total=total)
+        def advance(done: int, total: int | None, doing: str = words) -> None:
+            bar.update(task, completed=done, total=total, description=doing)
 
         yield advance
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from sqlalchemy.orm import Session
 
 from mailer.cli.campaign_fields import campaign_sentence
 from mailer.cli.console import (
@@ -18,6 +19,7 @@ from mailer.cli.console import (
     progress,
     say,
 )
+from mailer.cli.noting import note
 from mailer.cli.opening import open_installation
 from mailer.cli.watching import follow, say_if_nobody_works
 from mailer.services.articles import fetch_feeds
@@ -81,6 +83,7 @@ def add(
             now=parts.now(),
         )
         session.flush()
+        _note(parts, session, "digest add", digest)
         fields = _fields(digest)
     answer(
         as_json,
@@ -157,6 +160,10 @@ def run(
         outcome = run_digest(session, occasion, now=parts.now())
         if isinstance(outcome, Ran):
             campaign_id = outcome.campaign.id
+            note(
+                parts, session, "digest run", newsletter=outcome.campaign.newsletter.slug,
+                campaign=campaign_id,
+            )  # fmt: skip
             fields = {"outcome": "ran", **report(session, outcome.campaign)}
         else:
             reason = outcome.reason if outcome else "a worker has just run it"
@@ -178,6 +185,7 @@ def pause(newsletter_name: NewsletterName, slug: Slug, as_json: AsJson = False) 
     with parts.sessions.begin() as session:
         digest = find_digest(session, find_newsletter(session, newsletter_name), slug)
         pause_digest(session, digest)
+        _note(parts, session, "digest pause", digest)
         fields = _fields(digest)
     answer(as_json, fields, f"Digest {fields['digest']} rests.")
 
@@ -189,6 +197,7 @@ def resume(newsletter_name: NewsletterName, slug: Slug, as_json: AsJson = False)
     with parts.sessions.begin() as session:
         digest = find_digest(session, find_newsletter(session, newsletter_name), slug)
         resume_digest(session, digest, now=parts.now())
+        _note(parts, session, "digest resume", digest)
         fields = _fields(digest)
     answer(as_json, fields, f"Digest {fields['digest']} runs next at {fields['next_run_at']}.")
 
@@ -205,8 +214,13 @@ def remove(
     with parts.sessions.begin() as session:
         digest = find_digest(session, find_newsletter(session, newsletter_name), slug)
         fields = _fields(digest)
+        _note(parts, session, "digest remove", digest)
         remove_digest(session, digest)
     answer(as_json, fields, f"Removed digest {fields['digest']}.")
+
+
+def _note(parts: Parts, session: Session, action: str, digest: Digest) -> None:
+    note(parts, session, action, newsletter=digest.newsletter.slug, digest=digest.slug)
 
 
 def _read_feeds(parts: Parts, newsletter_id: int) -> None:

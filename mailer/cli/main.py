@@ -29,10 +29,11 @@ NOUNS = {
     "campaign": "One frozen content to one frozen audience.",
     "subscriber": "Readers and their subscriptions.",
     "consent": "What readers said, when, how and under which wording.",
+    "privacy": "What we hold of one person, for how long, and forgetting it.",
     "relay": "Mail servers that we hand mails to, in order of preference.",
     "provider": "Receiving providers: who turns us away, whom to leave alone.",
     "suppression": "Addresses that must not be mailed.",
-    "db": "The database: upgrade, back up, restore, check.",
+    "db": "The database: upgrade, back up, restore, go on after it, check.",
 }
 """Every noun and its help. A noun's module is imported only when it is asked for."""
 

@@ -7,13 +7,32 @@ from typing import Annotated, Any
 
 import typer
 
-from mailer.cli.console import AsJson, answer, answer_fields, answer_rows, example, read_text
+from mailer.cli import notice_ask
+from mailer.cli.console import (
+    AsJson,
+    answer,
+    answer_fields,
+    answer_rows,
+    example,
+    print_json,
+    read_text,
+    verbatim,
+)
 from mailer.cli.opening import open_installation
 from mailer.services.lookup import NotFound, find_newsletter
-from mailer.services.notices import current_notice, list_notices, notice_by_hash, publish_notice
+from mailer.services.notices import (
+    count_consents,
+    current_notice,
+    list_notices,
+    notice_by_hash,
+    publish_notice,
+    superseded_at,
+)
+from mailer.store.engine import reading
 from mailer.store.models import Notice
 
 app = typer.Typer()
+app.add_typer(notice_ask.app)
 
 NewsletterName = Annotated[str, typer.Argument(metavar="NEWSLETTER", help="Short name or id.")]
 
@@ -69,9 +88,12 @@ def show(
     sha256: Annotated[str | None, typer.Option(help="The version with this hash.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the wording in force, or an earlier one."""
+    """Show a wording word for word, since when it stands, and how many consents stand on it.
+
+    The one in force, or an earlier one.
+    """
     parts = open_installation()
-    with parts.sessions.begin() as session:
+    with reading(parts.sessions) as session:
         newsletter = find_newsletter(session, newsletter_name)
         language = locale or newsletter.locale
         if sha256:
@@ -91,8 +113,22 @@ def show(
             raise NotFound(
                 f"{newsletter.slug} has no such notice: see `mailer notice list {newsletter.slug}`."
             )
-        fields = _fields(notice, newsletter.slug)
+        fields = {
+            **_fields(notice, newsletter.slug),
+            "superseded_at": superseded_at(session, notice),
+            "consents": count_consents(session, notice),
+        }
+    if as_json:
+        print_json(fields)
+        return
+    text = fields.pop("text")
+    fields["purposes"] = [
+        f"{each['slug']} “{each['label']}” ({each['kind']})" for each in fields["purposes"]
+    ]
+    for name in ("controller", "links"):
+        fields[name] = {key: value for key, value in fields[name].items() if value} or None
     answer_fields(as_json, fields)
+    typer.echo(f"\n{verbatim(text)}")
 
 
 def _fields(notice: Notice, newsletter: str) -> dict[str, Any]:

@@ -13,3 +13,18 @@ def open_installation() -> Parts:
     from mailer.wiring import open_parts
 
     return open_parts()
+
+
+def open_to_serve() -> Parts:
+    """Return the parts for a process that serves or sends; says so where nothing is sent."""
+    from mailer.cli.console import say
+    from mailer.store.engine import reading
+    from mailer.store.halting import ADVICE, halted_reason
+    from mailer.wiring import open_service
+
+    parts = open_service()
+    with reading(parts.sessions) as session:
+        reason = halted_reason(session)
+    if reason is not None:
+        say(f"Nothing is sent: {reason} {ADVICE}")
+    return parts

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mailer.cli.console import AsJson, answer, answer_rows, example, progress
+from mailer.cli.noting import note
 from mailer.cli.opening import open_installation
 from mailer.services.providers import hold_provider, list_providers, release_provider
 from mailer.store.engine import reading
@@ -42,6 +43,7 @@ def hold(name: Name, as_json: AsJson = False) -> None:
     parts = open_installation()
     with parts.sessions.begin() as session:
         provider, new = hold_provider(session, name, now=parts.now())
+        note(parts, session, "provider hold", provider=provider)
     words = "is held" if new else "was held already"
     sentence = f"{provider} {words}; `mailer provider release {provider}` sends to it again."
     answer(as_json, {"provider": provider, "held": True}, sentence)
@@ -53,7 +55,12 @@ def release(name: Name, as_json: AsJson = False) -> None:
     parts = open_installation()
     with progress("releasing mails") as advance:
         provider, waited = release_provider(
-            parts.sessions, name, advance=lambda done: advance(done, None)
+            parts.sessions,
+            name,
+            advance=lambda done: advance(done, None),
+            note=lambda session, provider: note(
+                parts, session, "provider release", provider=provider
+            ),
         )
     parts.doorbell.ring_send()
     fields = {"provider": provider, "released": waited}

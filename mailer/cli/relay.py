@@ -63,8 +63,9 @@ def add(
         ),
     ] = None,
     warm_up_growth: Annotated[
-        float, typer.Option(help="By what factor the ceiling grows every day (UTC).")
-    ] = 1.5,
+        float | None,
+        typer.Option(help="By what factor the ceiling grows every day (UTC); else by 1.5."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Add a relay beside the one from MAILER_SMTP_URL; workers use it within two seconds.
@@ -73,6 +74,8 @@ def add(
     alone, paused or full for today, the next one takes over. The password is sealed, and never
     shown.
     """
+    if warm_up is None and warm_up_growth is not None:
+        raise typer.BadParameter("--warm-up-growth needs --warm-up, such as 500.")
     parts = open_installation()
     given = sys.stdin.readline().strip() if url == "-" else url
     with parts.sessions.begin() as session:
@@ -84,7 +87,7 @@ def add(
             session, name=name, url=given, sealer=parts.sealer, scope=scope,
             kind=RelayKind(_choice("kind", kind, tuple(RelayKind))) if kind else None,
             preference=preference,
-            warm_up=WarmUp(warm_up, warm_up_growth) if warm_up else None,
+            warm_up=_warm_up(warm_up, warm_up_growth),
             now=parts.now(),
         )  # fmt: skip
         fields = {"name": relay.name, "url": relay.url, "kind": relay.kind}
@@ -143,6 +146,12 @@ def _use(name: str, use: RelayUse, words: str, as_json: bool) -> None:
         fields: dict[str, Any] = {"name": use_relay(session, name, use).name, "use": use.value}
     parts.doorbell.ring_send()
     answer(as_json, fields, f"Relay {name} {words}.")
+
+
+def _warm_up(first: int | None, growth: float | None) -> WarmUp | None:
+    if first is None:
+        return None
+    return WarmUp(first) if growth is None else WarmUp(first, growth)
 
 
 def _choice(option: str, value: str, choices: tuple[str, ...]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mailer.cli.console import AsJson, example, print_json, say
-from mailer.cli.opening import open_installation
+from mailer.cli.opening import open_to_serve
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +42,7 @@ def web() -> None:
     from mailer.cli.ports import refuse_taken_port
     from mailer.web.server import serve
 
-    parts = open_installation()
+    parts = open_to_serve()
     refuse_taken_port(parts.settings.bind_host, parts.settings.bind_port)
     serve(parts)
 
@@ -62,18 +62,22 @@ def worker(
     """
     if queue not in ("send", "work", "all"):
         raise typer.BadParameter(f"--queue is “{queue}”: choose send, work or all.")
-    parts = open_installation()
+    parts = open_to_serve()
     if until_idle:
         from mailer.cli.watching import (
             refuse_failing_relay,
             say_what_is_held,
             say_what_is_uncertain,
         )
+        from mailer.store.engine import reading
+        from mailer.store.halting import refuse_while_halted
         from workers.due import work_until_idle
 
         work_until_idle(parts, say)
         say_what_is_uncertain(parts)
         say_what_is_held(parts)
+        with reading(parts.sessions) as session:
+            refuse_while_halted(session)
         refuse_failing_relay(parts)
         return
     from mailer.cli.together import refuse_without_doorbell, run_both_workers
@@ -91,7 +95,7 @@ def beat() -> None:
     """Ring the workers every few seconds for what has come due."""
     from mailer.cli.together import refuse_without_doorbell
 
-    refuse_without_doorbell(open_installation().settings)
+    refuse_without_doorbell(open_to_serve().settings)
     from workers.run import run_beat
 
     run_beat()

@@ -62,6 +62,7 @@ def status(as_json: AsJson = False) -> None:
     """
     from mailer.services.overview import overview
     from mailer.store.engine import reading
+    from mailer.store.halting import ADVICE
 
     parts = open_installation()
     with reading(parts.sessions) as session:
@@ -71,6 +72,8 @@ def status(as_json: AsJson = False) -> None:
         return
     for row in fields["campaigns"]:
         row["canary"] = canary_sentence(row["canary"])
+    if fields["halted"]:
+        typer.echo(f"HALTED, nothing is sent: {fields['halted']} {ADVICE}")
     typer.echo(f"readers: {fields['readers']}")
     typer.echo(
         "open deliveries: "

@@ -2,43 +2,57 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from sqlalchemy.orm import Session
 
+from mailer.cli import subscriber_export
 from mailer.cli.console import (
     AsJson,
-    CannotRead,
     answer,
     answer_fields,
     answer_rows,
     example,
-    print_json,
+    progress,
     read_text,
-    say,
 )
+from mailer.cli.noting import looked, note
 from mailer.cli.opening import open_installation
+from mailer.cli.pausing import let_others_write
+from mailer.cli.subscriber_import import import_readers
+from mailer.cli.when import BadTime, add_span, parse_past
 from mailer.domain.addresses import parse_address
-from mailer.domain.consent import Method
+from mailer.domain.consent import Basis, Method
 from mailer.domain.schedule import zone
 from mailer.services.adding import add_reader
+from mailer.services.leaving import withdraw_all
 from mailer.services.lookup import as_id, find_newsletter, find_purpose
 from mailer.services.newsletters import locale_code, one_line
-from mailer.services.preferences import withdraw
+from mailer.services.reader_list import list_readers
 from mailer.services.readers import (
-    list_readers,
     reader_history,
     require_reader,
+    require_readers,
     show_reader,
 )
 from mailer.store.consents import Evidence
 from mailer.store.engine import reading
-from mailer.store.readers import ReaderDetails, lock_reader
+from mailer.store.readers import ReaderDetails, find_reader, lock_reader
 
 app = typer.Typer()
+app.command(
+    "import",
+    epilog=example(
+        "mailer subscriber import weekly list.csv --purpose updates --source 'old list, 2024' "
+        "--dry-run",
+        "mailer subscriber import weekly list.csv --purpose updates --source 'old list, 2024' "
+        "--map email=E-mail --map name='First Name'",
+    ),
+)(import_readers)
+app.add_typer(subscriber_export.app)
 
 Reader = Annotated[str, typer.Argument(metavar="EMAIL", help="The reader's address or id.")]
 NewsletterName = Annotated[str, typer.Argument(metavar="NEWSLETTER", help="Short name or id.")]
@@ -51,7 +65,9 @@ Attributes = typer.Option("--attribute", help="KEY=VALUE; may be given more than
 @app.command(
     epilog=example(
         "mailer subscriber add weekly amina@example.org --purpose updates "
-        "--source 'paper form, spring fair'"
+        "--source 'paper form, spring fair'",
+        "mailer subscriber add weekly amina@example.org --purpose updates "
+        "--source 'bought a book' --basis implied --valid-for 2y --stated-at 2026-05-17",
     )
 )
 def add(
@@ -66,15 +82,34 @@ def add(
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Ask the reader by mail first; else active at once.")
     ] = False,
+    basis: Annotated[
+        Basis, typer.Option(help="Their word, or a relation that implies it until it ends.")
+    ] = Basis.CONSENT,
+    valid_for: Annotated[
+        str, typer.Option(help="How long an implied consent lasts: 180d, 6mo or 2y.")
+    ] = "",
+    stated_at: Annotated[
+        str, typer.Option(help="When it was given, such as 2026-05-17; its time begins then.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Record consent that was given elsewhere: active at once, no mail, the source is kept."""
+    """Record consent that was given elsewhere: active at once, no mail, the source is kept.
+
+    An implied one ends by itself when its time is over.
+    """
+    if (basis is Basis.IMPLIED) != bool(valid_for):
+        raise typer.BadParameter("--basis implied and --valid-for go together.")
+    if confirm and basis is Basis.IMPLIED:
+        raise typer.BadParameter("--confirm asks for the reader's word: leave --basis away.")
     address = parse_address(email)
     details = ReaderDetails(one_line(name, "name", 100), locale_code(locale), _timezone(timezone))
     attributes = _attributes(attribute or [])
     parts = open_installation()
     with parts.sessions.begin() as session:
         newsletter = find_newsletter(session, newsletter_name)
+        now = parts.now()
+        stated = parse_past(stated_at, newsletter.timezone, now=now) if stated_at else None
+        ends = _end_of_implied(stated or now, valid_for, now) if valid_for else None
         outcome = add_reader(
             session,
             newsletter,
@@ -82,17 +117,37 @@ def add(
             purposes=[find_purpose(session, newsletter, slug).slug for slug in purpose],
             details=details,
             attributes=attributes,
-            evidence=Evidence(Method.CLI, source=one_line(source, "source", 1_000)),
+            evidence=Evidence(
+                Method.CLI,
+                source=one_line(source, "source", 1_000),
+                basis=basis,
+                stated_at=stated,
+                valid_until=ends,
+            ),
             renderer=parts.renderer,
             confirm=confirm,
             suppression_key=parts.suppression_key,
-            now=parts.now(),
+            now=now,
         )
         session.flush()
-        fields = show_reader(session, require_reader(session, email, parts.suppression_key))
+        reader = find_reader(session, address, parts.suppression_key)
+        note(
+            parts, session, "subscriber add", reader=reader.id if reader else None,
+            newsletter=newsletter.slug,
+            purposes=sorted(set(purpose)), confirm=confirm, outcome=str(outcome),
+        )  # fmt: skip
+        fields = show_reader(session, reader) if reader else {"email": email, "subscriber_id": None}
     if confirm:
         parts.doorbell.ring_send()
     answer(as_json, {**fields, "outcome": str(outcome)}, f"{address}: {outcome}.")
+
+
+def _end_of_implied(since: datetime, valid_for: str, now: datetime) -> datetime:
+    """Return when an implied consent ends; raises BadTime where that is over."""
+    ends = add_span(since, valid_for)
+    if ends <= now:
+        raise BadTime(f"This implied consent ended on {ends:%Y-%m-%d}: nothing was recorded.")
+    return ends
 
 
 @app.command("list", epilog=example("mailer subscriber list weekly"))
@@ -106,7 +161,9 @@ def list_all(
     parts = open_installation()
     with reading(parts.sessions) as session:
         newsletter = find_newsletter(session, newsletter_name) if newsletter_name else None
+        slug = newsletter.slug if newsletter else None
         rows = list(list_readers(session, newsletter))
+    looked(parts, "subscriber list", newsletter=slug, readers=len(rows))
     answer_rows(
         as_json,
         rows,
@@ -121,16 +178,22 @@ def show(email: Reader, as_json: AsJson = False) -> None:
     parts = open_installation()
     with reading(parts.sessions) as session:
         fields = show_reader(session, require_reader(session, email, parts.suppression_key))
+    looked(parts, "subscriber show", reader=fields["subscriber_id"])
     answer_fields(as_json, fields)
 
 
 @app.command(epilog=example("mailer subscriber history amina@example.org"))
 def history(email: Reader, as_json: AsJson = False) -> None:
-    """Answer "why did I (not) get it?": consents, deliveries, feedback in one timeline."""
+    """Answer "why did I (not) get it?" in one timeline.
+
+    Consents, deliveries, feedback, and what operators did; who has looked is told by
+    `mailer publisher trail`.
+    """
     parts = open_installation()
     with reading(parts.sessions) as session:
         reader = require_reader(session, email, parts.suppression_key)
         rows = reader_history(session, reader, message_id_of=parts.renderer.message_id)
+    looked(parts, "subscriber history", reader=reader.id)
     answer_rows(
         as_json,
         rows,
@@ -164,6 +227,11 @@ def edit(
             reader.timezone = _timezone(timezone)
         merged = {**reader.attributes, **changed}
         reader.attributes = {key: value for key, value in merged.items() if value}
+        given = {"name": name, "locale": locale, "timezone": timezone, "attributes": attribute}
+        note(
+            parts, session, "subscriber edit", reader=reader.id,
+            fields=[field for field, value in given.items() if value is not None],
+        )  # fmt: skip
         session.flush()
         fields = show_reader(session, reader)
     answer_fields(as_json, fields)
@@ -201,73 +269,40 @@ def unsubscribe(
         if as_id(address) is None:
             parse_address(address)
     parts = open_installation()
-    rows: list[dict[str, Any]] = []
-    with parts.sessions.begin() as session:
+    with reading(parts.sessions) as session:
         newsletter = find_newsletter(session, newsletter_name) if newsletter_name else None
         purposes = (
             [find_purpose(session, newsletter, purpose).id] if newsletter and purpose else None
         )
-        readers = [require_reader(session, address, parts.suppression_key) for address in named]
-        for reader in sorted(readers, key=lambda reader: reader.id):
-            left = withdraw(
-                session,
-                lock_reader(session, reader.id) or reader,
-                Evidence(Method.CLI, source=f"{file}" if file else ""),
-                newsletter_id=newsletter.id if newsletter else None,
-                purpose_ids=purposes,
-                now=parts.now(),
-            )
-            rows.append({"email": reader.email, "left": left})
-    total = sum(row["left"] for row in rows)
+        readers = require_readers(session, named, parts.suppression_key)
+    emails = dict(readers)
+    slug = newsletter.slug if newsletter else None
+
+    def note_one(session: Session, reader: int, left: int) -> None:
+        note(
+            parts, session, "subscriber unsubscribe", reader=reader, newsletter=slug,
+            purpose=purpose, left=left,
+        )  # fmt: skip
+
+    with progress("withdrawing") as advance:
+        done = withdraw_all(
+            parts.sessions,
+            sorted(number for number, _ in readers),
+            Evidence(Method.CLI, source=f"{file}" if file else ""),
+            newsletter_id=newsletter.id if newsletter else None,
+            purpose_ids=purposes,
+            now=parts.now,
+            pause=let_others_write,
+            note=note_one,
+            advance=advance,
+        )
+    rows = [{"email": emails[number], "left": left} for number, left in done]
+    total = sum(left for _, left in done)
     answer(
         as_json,
         rows,
         f"{len(rows)} reader{'s' * (len(rows) != 1)} left {total} subscriptions.",
     )
-
-
-@app.command(epilog=example("mailer subscriber export weekly --out readers.csv"))
-def export(
-    newsletter_name: NewsletterName,
-    out: Annotated[Path | None, typer.Option(help="A new file; else standard output.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write all readers of a newsletter as CSV (or JSON), with where they stand."""
-    parts = open_installation()
-    with reading(parts.sessions) as session:
-        newsletter = find_newsletter(session, newsletter_name)
-        rows = list(list_readers(session, newsletter))
-    if out is not None:
-        _write_new(out, _csv(rows))
-        say(f"Wrote {len(rows)} reader{'s' * (len(rows) != 1)} to {out}.")
-    if as_json:
-        print_json(rows)
-    elif out is None:
-        typer.echo(_csv(rows), nl=False)
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    """Return CSV (RFC 4180) whose cells a spreadsheet does not take for formulas."""
-    columns = ("subscriber_id", "email", "name", "locale", "timezone", "state", "subscriptions")
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(columns)
-    for row in rows:
-        standing = " ".join(f"{where}={state}" for where, state in row["subscriptions"].items())
-        cells = [str(row[column]) for column in columns[:-1]] + [standing]
-        writer.writerow("'" + cell if cell[:1] in "=+-@\t\r" and cell else cell for cell in cells)
-    return text.getvalue()
-
-
-def _write_new(path: Path, text: str) -> None:
-    try:
-        with path.open("x", encoding="utf-8", newline="") as file:
-            path.chmod(0o600)
-            file.write(text)
-    except FileExistsError:
-        raise CannotRead(f"{path} exists already: choose another name.") from None
-    except OSError as error:
-        raise CannotRead(f"Cannot write {path} ({error.strerror}): choose another path.") from None
 
 
 def _attributes(given: list[str]) -> dict[str, str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from sqlalchemy.orm import Session
 
+from mailer.cli import suppression_files
 from mailer.cli.console import AsJson, Yes, answer, answer_rows, ask, example
+from mailer.cli.noting import looked, note
 from mailer.cli.opening import open_installation
 from mailer.domain.addresses import address_hash, parse_address
 from mailer.domain.errors import Refusal
@@ -15,9 +17,14 @@ from mailer.domain.suppression import SCOPE_ALL, SuppressionReason
 from mailer.services.lookup import find_newsletter
 from mailer.store.engine import reading
 from mailer.store.models import Suppression
+from mailer.store.readers import reader_with_hash
 from mailer.store.suppressions import lift, list_suppressions, suppress
 
+if TYPE_CHECKING:
+    from mailer.wiring import Parts
+
 app = typer.Typer()
+app.add_typer(suppression_files.app)
 
 Address = Annotated[str, typer.Argument(metavar="EMAIL", help="The address.")]
 Scope = Annotated[
@@ -49,6 +56,7 @@ def add(
             scope=scope,
             detail=detail,
         )
+        _note(parts, session, "suppression add", hashed, scope)
     words = "is on the list now" if added else "stood on the list already"
     answer(as_json, {"email": email, "scope": scope, "added": added}, f"{email} {words} ({scope}).")
 
@@ -63,10 +71,11 @@ def remove(
     ask(f"{email} may then be mailed again.", yes=yes)
     with parts.sessions.begin() as session:
         scope = _scope(session, newsletter)
-        if not lift(session, hashed, scope=scope):
+        if not lift(session, hashed, scope=scope, now=parts.now()):
             raise NotSuppressed(
                 f"{email} does not stand on the list for {scope}: see `mailer suppression list`."
             )
+        _note(parts, session, "suppression remove", hashed, scope)
     answer(as_json, {"email": email, "scope": scope}, f"{email} is off the list ({scope}).")
 
 
@@ -76,12 +85,22 @@ def list_all(as_json: AsJson = False) -> None:
     parts = open_installation()
     with reading(parts.sessions) as session:
         rows = [_fields(*each) for each in list_suppressions(session)]
+    looked(parts, "suppression list", addresses=len(rows))
     answer_rows(
         as_json,
         rows,
         ("email", "scope", "reason", "detail", "since", "address_hash"),
         empty="No address is suppressed.",
     )
+
+
+def _note(parts: Parts, session: Session, action: str, hashed: str, scope: str) -> None:
+    """Name the reader by number; an address that no reader has, by its keyed hash."""
+    reader = reader_with_hash(session, hashed)
+    if reader is not None:
+        note(parts, session, action, reader=reader, scope=scope)
+    else:
+        note(parts, session, action, address_hash=hashed, scope=scope)
 
 
 def _scope(session: Session, newsletter: str | None) -> str:

@@ -9,12 +9,13 @@ from functools import partial
 import typer
 
 from mailer.cli.console import say
+from mailer.cli.opening import open_to_serve
 from mailer.cli.ports import refuse_taken_port
 from mailer.domain.errors import Refusal
 from mailer.embedded.supervisor import ChildSpec, Supervisor
 from mailer.embedded.valkey import answers, valkey_command, valkey_url
 from mailer.settings import Settings, load
-from mailer.wiring import initialise, open_parts
+from mailer.wiring import initialise
 
 
 class NoDoorbell(Refusal):
@@ -29,7 +30,7 @@ def run_together() -> None:
         initialise(settings)
         say(f"Set up a new installation in {settings.home}.")
         settings = load()
-    _refuse_what_cannot_run(settings)
+    _refuse_what_cannot_run()
     environment = _environment(settings)
     web = ChildSpec("web", _command("web"), environment, partial(_listens, settings))
     supervisor = Supervisor(
@@ -77,9 +78,9 @@ def refuse_without_doorbell(settings: Settings) -> None:
         )
 
 
-def _refuse_what_cannot_run(settings: Settings) -> None:
+def _refuse_what_cannot_run() -> None:
     """Open everything once, so that a refusal is told here and not in a child's log."""
-    open_parts(settings).engine.dispose()
+    open_to_serve().engine.dispose()
 
 
 def _valkey(settings: Settings) -> list[ChildSpec]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from calendar import monthrange
 from datetime import UTC, datetime, timedelta
 
 from mailer.domain.errors import Refusal
@@ -30,6 +32,62 @@ def parse_when(text: str, timezone: str, *, now: datetime) -> datetime:
     if at <= now:
         raise BadTime(f"“{text}” is over already: give a time that lies ahead.")
     return at
+
+
+def parse_past(text: str, timezone: str, *, now: datetime) -> datetime:
+    """Return the time gone by that `text` (ISO 8601, such as 2024-05-17) names, in UTC.
+
+    Raises BadTime for what is no time, or lies ahead.
+    """
+    try:
+        named = datetime.fromisoformat(text.strip())
+        at = (named if named.tzinfo else named.replace(tzinfo=zone(timezone))).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise BadTime(
+            f"“{text}” is not a date: write it like 2024-05-17 or 2024-05-17T14:30."
+        ) from None
+    if at > now:
+        raise BadTime(f"“{text}” lies ahead: give the date when it was said.")
+    return at
+
+
+_SPAN = re.compile(r"([1-9][0-9]{0,3})(d|mo|y)")
+_MONTHS = {"mo": 1, "y": 12}
+
+
+def add_span(moment: datetime, text: str) -> datetime:
+    """Return the moment that lies `180d`, `6mo` or `2y` later by the calendar; raises BadTime."""
+    found = _SPAN.fullmatch(text.strip())
+    if found is None:
+        raise BadTime(f"“{text}” is no span of time: write it like 180d, 6mo or 2y.")
+    number, unit = int(found[1]), found[2]
+    try:
+        if unit == "d":
+            return moment + timedelta(days=number)
+        month = moment.month - 1 + number * _MONTHS[unit]
+        year, month = moment.year + month // 12, month % 12 + 1
+        return moment.replace(
+            year=year, month=month, day=min(moment.day, monthrange(year, month)[1])
+        )
+    except (ValueError, OverflowError):
+        raise BadTime(f"“{text}” is too long.") from None
+
+
+_AGO = re.compile(r"([0-9]{1,5})([mhd])", re.ASCII)
+
+
+def parse_since(text: str, *, now: datetime) -> datetime:
+    """Return the time gone by that `2026-11-01`, an ISO 8601 time (UTC) or `30d` names."""
+    ago = _AGO.fullmatch(text.strip())
+    try:
+        if ago:
+            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        named = datetime.fromisoformat(text.strip())
+        return (named if named.tzinfo else named.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise BadTime(
+            f"“{text}” is no time gone by: write it like 2026-11-01, 2026-11-01T07:00+01:00 or 30d."
+        ) from None
 
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}

@@ -72,6 +72,7 @@ TRANSITIONS: dict[tuple[SubscriptionState | None, ConsentState], SubscriptionSta
     (_S.EXPIRED, _C.GIVEN): _S.ACTIVE,
     (None, _C.REFUSED): _S.REFUSED,
     (_S.PENDING, _C.REFUSED): _S.REFUSED,
+    (_S.EXPIRED, _C.REFUSED): _S.REFUSED,  # or a later import would take the old "yes" for one
     (_S.PENDING, _C.EXPIRED): _S.EXPIRED,
     (_S.ACTIVE, _C.EXPIRED): _S.EXPIRED,
     (_S.PENDING, _C.WITHDRAWN): _S.LEFT,
@@ -82,6 +83,9 @@ TRANSITIONS: dict[tuple[SubscriptionState | None, ConsentState], SubscriptionSta
     (_S.PENDING, _C.INVALIDATED): _S.REFUSED,
     (_S.ACTIVE, _C.INVALIDATED): _S.REFUSED,
 }
+
+AGREES = frozenset({_C.GIVEN.value, _C.RENEWED.value})
+"""Events by which a reader agrees to the wording that the event names."""
 
 # What only the reader's own act may undo: an import or a command of the operator never does.
 ENDED_BY_READER = frozenset({_S.LEFT, _S.REFUSED})

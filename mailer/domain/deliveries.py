@@ -13,6 +13,11 @@ class DeliveryKind(StrEnum):
     SERVICE = "service"  # on a request of the reader
     TEST = "test"
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether one mail too many is better than none, where nobody knows whether it went."""
+        return self in (DeliveryKind.CONFIRMATION, DeliveryKind.SERVICE)
+
 
 class Lane(IntEnum):
     """Which deliveries go first; the smaller number goes first."""
@@ -42,9 +47,12 @@ _S = DeliveryState
 
 # state → the states that may follow it
 TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
-    _S.QUEUED: frozenset({_S.LEASED, _S.SUPPRESSED, _S.WITHDRAWN, _S.EXPIRED, _S.CANCELLED}),
+    _S.QUEUED: frozenset(
+        {_S.LEASED, _S.UNCERTAIN}  # uncertain: in a restored backup, for it may have gone out since
+        | {_S.SUPPRESSED, _S.WITHDRAWN, _S.EXPIRED, _S.CANCELLED}
+    ),
     _S.LEASED: frozenset(
-        {_S.SENDING, _S.QUEUED, _S.LEASED, _S.FAILED}
+        {_S.SENDING, _S.QUEUED, _S.LEASED, _S.FAILED, _S.UNCERTAIN}
         | {_S.SUPPRESSED, _S.WITHDRAWN, _S.EXPIRED, _S.CANCELLED}
     ),
     _S.SENDING: frozenset({_S.SENT, _S.QUEUED, _S.FAILED, _S.UNCERTAIN}),
@@ -63,6 +71,9 @@ OPEN = frozenset({_S.QUEUED, _S.LEASED, _S.SENDING})
 
 CLOSABLE = frozenset({_S.QUEUED, _S.LEASED})
 """States that a withdrawal ends at once: the relay has not been given a byte of content."""
+
+NEVER_HANDED_OVER = frozenset({_S.SUPPRESSED, _S.WITHDRAWN, _S.EXPIRED, _S.CANCELLED})
+"""Final states of what no relay has taken, and none ever will."""
 
 
 def may_follow(before: DeliveryState, after: DeliveryState) -> bool:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 LEAF_VERSION = 1
-_LEAF_PREFIX = b"\x00"  # RFC 9162 §2.1.1: no leaf can be taken for a node
+LEAF_PREFIX = b"\x00"  # RFC 9162 §2.1.1: no leaf can be taken for a node
 
 PERSONAL_FIELDS = (
     "address", "ip", "page_url", "user_agent", "source", "confirmation_message_id",
@@ -89,7 +89,7 @@ class Leaf:
 
 def hash_of_leaf(content: bytes) -> bytes:
     """Return the hash of a leaf's bytes (RFC 9162 §2.1.1)."""
-    return hashlib.sha256(_LEAF_PREFIX + content).digest()
+    return hashlib.sha256(LEAF_PREFIX + content).digest()
 
 
 def canonical(document: Mapping[str, Any]) -> bytes:

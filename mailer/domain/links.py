@@ -26,6 +26,14 @@ class Links:
         """Where the reader chooses single purposes."""
         return self._signed("p", TokenKind.PREFERENCES, newsletter_id, subscriber_id, campaign_id)
 
+    def export(self, newsletter_id: int, subscriber_id: int, day: int) -> str:
+        """Where the reader who asked on that day gets everything that is kept of them."""
+        return self._signed("d", TokenKind.EXPORT, newsletter_id, subscriber_id, day)
+
+    def erase(self, newsletter_id: int, subscriber_id: int, day: int) -> str:
+        """Where the reader who asked on that day is erased."""
+        return self._signed("e", TokenKind.ERASE, newsletter_id, subscriber_id, day)
+
     def signup(self, newsletter: str) -> str:
         """The sign-up page of a newsletter."""
         return f"{self.public_url}/n/{newsletter}"

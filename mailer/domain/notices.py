@@ -58,8 +58,41 @@ def best_locale(wanted: Sequence[str], available: Sequence[str], default: str) -
     for locale in (*wanted, default):
         if locale in available:
             return locale
-        language = locale.replace("_", "-").split("-")[0].lower()
         for candidate in available:
-            if candidate.replace("_", "-").split("-")[0].lower() == language:
+            if language(candidate) == language(locale):
                 return candidate
     return available[0] if available else default
+
+
+def language(locale: str) -> str:
+    """Return the language of a locale: `pt` of `pt-BR`."""
+    return locale.replace("_", "-").split("-")[0].lower()
+
+
+@dataclass(frozen=True, slots=True)
+class WordingChanges:
+    """How one wording differs from an earlier one; labels are as the reader sees or saw them."""
+
+    added: tuple[str, ...]
+    dropped: tuple[str, ...]
+    renamed: tuple[tuple[str, str], ...]  # label before, label now
+    other_kind: tuple[str, ...]
+    text: bool
+    controller: bool
+    links: bool
+
+
+def changes_between(before: NoticeWording, now: NoticeWording) -> WordingChanges:
+    """Return what a reader who agreed to `before` finds changed in `now`."""
+    old = {purpose.slug: purpose for purpose in before.purposes}
+    new = {purpose.slug: purpose for purpose in now.purposes}
+    both = [(old[slug], new[slug]) for slug in new if slug in old]
+    return WordingChanges(
+        added=tuple(purpose.label for slug, purpose in new.items() if slug not in old),
+        dropped=tuple(purpose.label for slug, purpose in old.items() if slug not in new),
+        renamed=tuple((was.label, is_.label) for was, is_ in both if was.label != is_.label),
+        other_kind=tuple(is_.label for was, is_ in both if was.kind != is_.kind),
+        text=before.text != now.text,
+        controller=dict(before.controller) != dict(now.controller),
+        links=dict(before.links) != dict(now.links),
+    )

@@ -54,6 +54,7 @@ class Verdict(StrEnum):
 
 
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
+_CODES = re.compile(r"[245]\d\d(?:\s+[245]\.\d{1,3}\.\d{1,3})?(?=\s|$)")
 _ADDRESS = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
 
 _ADDRESS_IS_DEAD = frozenset({"5.1.1", "5.1.3", "5.1.6", "5.1.10"})
@@ -132,6 +133,12 @@ def _refused_recipient(reply: Reply) -> Verdict:
     if reply.enhanced in _ADDRESS_IS_DEAD or reply.code in _CODES_OF_DEAD_DOMAINS:
         return Verdict.SUPPRESS_ADDRESS
     return Verdict.FAIL_DELIVERY
+
+
+def numbers_of(said: str) -> str:
+    """Return a reply's codes without its words, for the words may name the reader."""
+    found = _CODES.match(said)
+    return found.group(0).rstrip() if found else ""
 
 
 def masked(text: str) -> str:

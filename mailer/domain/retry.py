@@ -22,7 +22,7 @@ def retry_delay(attempts: int, jitter: float) -> timedelta:
 
 def lifetime(kind: DeliveryKind, lane: Lane) -> timedelta:
     """Return how long after planning a delivery is worth trying."""
-    if kind is DeliveryKind.CONFIRMATION:
+    if kind in (DeliveryKind.CONFIRMATION, DeliveryKind.SERVICE):
         return timedelta(hours=24)
     if lane is Lane.BREAKING:
         return timedelta(hours=2)

@@ -27,13 +27,16 @@ class TokenKind(IntEnum):
     CONFIRM = 1
     UNSUBSCRIBE = 2
     PREFERENCES = 3
+    EXPORT = 4
+    ERASE = 5
 
 
 class Token(NamedTuple):
     """What a link says: who, at which newsletter, and `serial`: since which request or campaign.
 
-    For CONFIRM the serial is the number of the request that the mail was sent for; for the others
-    the campaign that the reader left from (0: none), which is only told, never checked.
+    For CONFIRM the serial is the number of the request that the mail was sent for; for EXPORT and
+    ERASE the day on which the reader asked; for the others the campaign that the reader left from
+    (0: none), which is only told, never checked.
     """
 
     kind: TokenKind

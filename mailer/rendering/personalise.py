@@ -41,6 +41,8 @@ class ReaderValues(NamedTuple):
     message_id: str
     date: datetime
     delivery: str
+    export_url: str = ""
+    erase_url: str = ""
 
 
 @lru_cache(maxsize=4)
@@ -58,6 +60,8 @@ VALUES: dict[str, Value] = {
     "links.unsubscribe": lambda values: values.unsubscribe_url,
     "links.preferences": lambda values: values.preferences_url,
     "links.confirm": lambda values: values.confirm_url,
+    "links.export": lambda values: values.export_url,
+    "links.erase": lambda values: values.erase_url,
 }
 """What templates may name of a reader, and where it comes from."""
 

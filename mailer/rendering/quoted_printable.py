@@ -7,6 +7,7 @@ is split, no line exceeds 76 characters, and no line begins with a dot.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 SOFT_BREAK = b"=\r\n"
 _WIDTH = 75  # and the soft break's "="
@@ -14,6 +15,7 @@ _UNSAFE = re.compile(rb"[^\t !-<>-~]")
 _PLAIN = re.compile(r"[A-Za-z0-9:/_.@?&+,;%~#-]+")
 
 
+@lru_cache(maxsize=64)  # a reader's links stand in both parts, one after the other
 def encode(text: str) -> bytes:
     """Return the text encoded, without a line break at its end."""
     if _PLAIN.fullmatch(text) and "." not in text[::_WIDTH]:

@@ -16,12 +16,11 @@ from mailer.domain.deliveries import DeliveryKind, DeliveryState, Lane
 from mailer.domain.errors import Refusal
 from mailer.domain.retry import lifetime
 from mailer.store.engine import Sessions
+from mailer.store.halting import refuse_while_halted
 from mailer.store.ledger import (
     close_campaign,
     count_open,
     has_open,
-    presume_sent,
-    requeue,
 )
 from mailer.store.ledger.plan import period_of
 from mailer.store.models import Campaign, Canary, Newsletter, Subscriber
@@ -72,6 +71,7 @@ def start_campaign(
     """
     if campaign.state in (_S.PREPARING, _S.SENDING):
         return
+    refuse_while_halted(session)
     _refuse_begun(campaign)
     if campaign.expires_at is not None and campaign.expires_at <= now:
         raise CannotCampaign(
@@ -151,6 +151,7 @@ def resume_campaign(session: Session, campaign: Campaign, *, now: datetime) -> N
     """
     if campaign.state != _S.PAUSED:
         raise CannotCampaign(f"Campaign {campaign.id} is {campaign.state}, not paused.")
+    refuse_while_halted(session)
     campaign.paused_reason = ""
     if campaign.canary is not None and campaign.held and campaign.canary.held_at is not None:
         release_rest(session, campaign, now=now)
@@ -187,18 +188,6 @@ def cancel_campaign(session: Session, campaign: Campaign, *, now: datetime) -> i
     session.flush()
     close_campaign(session, campaign, DeliveryState.CANCELLED, now=now)
     return left
-
-
-def retry_failed(session: Session, campaign: Campaign, *, now: datetime) -> int:
-    """Put the campaign's failed deliveries back into the queue; return how many."""
-    return _again(session, campaign, DeliveryState.FAILED, now)
-
-
-def reconcile(session: Session, campaign: Campaign, *, presume: str, now: datetime) -> int:
-    """Settle what nobody can know, by a person's decision (`sent`, `resend`); return how many."""
-    if presume == "resend":
-        return _again(session, campaign, DeliveryState.UNCERTAIN, now)
-    return presume_sent(session, campaign, now=now)
 
 
 def finish_done(session: Session, *, now: datetime) -> int:
@@ -263,16 +252,6 @@ def give_another_day(campaign: Campaign, *, now: datetime) -> None:
     """Leave time for what is in the queue again."""
     if campaign.ends_at is not None:
         campaign.ends_at = max(campaign.ends_at, now + _ANOTHER_DAY)
-
-
-def _again(session: Session, campaign: Campaign, state: DeliveryState, now: datetime) -> int:
-    """Give deliveries another day; consent is asked again at the gate, and the fence rises."""
-    lock_for_more(session, campaign)
-    number = requeue(session, campaign, state, now=now)
-    if number:
-        reopen(session, campaign)
-        give_another_day(campaign, now=now)
-    return number
 
 
 def _let_sample_go_first(campaign: Campaign, order: CanaryOrder | None, begin: datetime) -> None:

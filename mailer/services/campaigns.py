@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,12 +19,13 @@ from mailer.services.campaign_course import CannotCampaign
 from mailer.services.lookup import NotFound, find_purpose
 from mailer.services.newsletters import one_line
 from mailer.services.renderer import Renderer
+from mailer.store.engine import Sessions, reading
 from mailer.store.ledger import queue_mail
 from mailer.store.ledger.plan import period_of
-from mailer.store.models import Article, Campaign, Newsletter
+from mailer.store.models import Article, Campaign, Newsletter, Purpose
 from mailer.store.suppressions import standing
 
-_LONGEST_SUBJECT = 200
+LONGEST_SUBJECT = 200
 
 
 def create_campaign(
@@ -49,64 +50,86 @@ def create_campaign(
         raise CannotCampaign(
             "Of that HTML nothing is left that a mail may hold: no text, no image."
         )
-    subject = one_line(subject, "subject", _LONGEST_SUBJECT)
+    subject = one_line(subject, "subject", LONGEST_SUBJECT)
     if not subject:
         raise CannotCampaign("A campaign needs a subject: give --subject.")
     content: dict[str, Any] = {"articles": _frozen(session, newsletter, article_ids)}
     if html:
         content["body_html"] = html
-    campaign = Campaign(
-        public_id=secrets.token_urlsafe(12),
-        newsletter=newsletter,
-        purpose=find_purpose(session, newsletter, purpose),
-        digest_id=digest_id,
+    campaign = new_draft(
+        find_purpose(session, newsletter, purpose),
         subject=subject,
-        preheader=one_line(preheader, "preheader") or _headlines(content),
         template=template or ("announcement" if html or digest_id is None else "digest"),
         content=content,
-        lane=int(lane),
-        state=CampaignState.DRAFT.value,
-        paused_reason="",
-        resume_state="",
-        created_at=now,
-        expires_at=expires_at,
-        period=period_of(now),
-        upper_subscriber_id=0,
-        cursor_subscriber_id=0,
+        now=now,
     )
+    campaign.digest_id = digest_id
+    campaign.preheader = one_line(preheader, "preheader") or _headlines(content)
+    campaign.lane = int(lane)
+    campaign.expires_at = expires_at
     session.add(campaign)
     session.flush()
     return campaign
 
 
+def new_draft(
+    purpose: Purpose, *, subject: str, template: str, content: dict[str, Any], now: datetime
+) -> Campaign:
+    """Return a draft that is not stored yet."""
+    return Campaign(
+        public_id=secrets.token_urlsafe(12),
+        newsletter=purpose.newsletter,
+        purpose=purpose,
+        subject=subject,
+        preheader="",
+        template=template,
+        content=content,
+        lane=int(Lane.REGULAR),
+        state=CampaignState.DRAFT.value,
+        paused_reason="",
+        resume_state="",
+        created_at=now,
+        period=period_of(now),
+        upper_subscriber_id=0,
+        cursor_subscriber_id=0,
+    )
+
+
 def send_test(
-    session: Session,
-    campaign: Campaign,
+    sessions: Sessions,
+    campaign_id: int,
     address: EmailAddress,
     *,
     renderer: Renderer,
     suppression_key: bytes,
     now: datetime,
+    note: Callable[[Session, str], None] = lambda *_: None,
 ) -> int:
     """Queue the campaign as it is now for one address; return the delivery's id.
 
     It is compiled for this test alone: what is changed afterwards stands in the next test, and in
-    what readers get.
+    what readers get. Compiling takes longer than a writer may hold up others, so that it is done
+    before writing. `note` is given the address's keyed hash.
     """
     hashed = address_hash(address, suppression_key)
-    if standing(session, hashed, campaign.newsletter.slug):
-        raise CannotCampaign(f"{address} is suppressed: choose another address for the test.")
-    return queue_mail(
-        session,
-        kind=DeliveryKind.TEST,
-        newsletter_id=campaign.newsletter_id,
-        variant_id=renderer.store_test_variant(session, campaign, now=now),
-        provider=receiving_provider(address),
-        recipient=str(address),
-        recipient_hash=hashed,
-        now=now,
-        expires_at=now + lifetime(DeliveryKind.TEST, Lane.TRANSACTIONAL),
-    )
+    with reading(sessions) as session:
+        compiled = renderer.campaign_message(session, session.get_one(Campaign, campaign_id))
+    with sessions.begin() as session:
+        campaign = session.get_one(Campaign, campaign_id)
+        if standing(session, hashed, campaign.newsletter.slug):
+            raise CannotCampaign(f"{address} is suppressed: choose another address for the test.")
+        note(session, hashed)
+        return queue_mail(
+            session,
+            kind=DeliveryKind.TEST,
+            newsletter_id=campaign.newsletter_id,
+            variant_id=renderer.store_test_variant(session, campaign, compiled, now=now),
+            provider=receiving_provider(address),
+            recipient=str(address),
+            recipient_hash=hashed,
+            now=now,
+            expires_at=now + lifetime(DeliveryKind.TEST, Lane.TRANSACTIONAL),
+        )
 
 
 def list_campaigns(session: Session, newsletter: Newsletter | None = None) -> list[Campaign]:

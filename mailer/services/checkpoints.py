@@ -27,6 +27,7 @@ from mailer.domain.checkpoints import (
 from mailer.domain.errors import Refusal
 from mailer.services.consent_log import sequence_leaves
 from mailer.store.engine import Sessions, reading
+from mailer.store.halting import refuse_while_halted
 from mailer.store.log import (
     CheckpointFolder,
     LogTree,
@@ -35,7 +36,6 @@ from mailer.store.log import (
     log_size,
     newest_checkpoint,
 )
-from mailer.store.models import Installation
 
 _log = structlog.get_logger()
 
@@ -122,7 +122,7 @@ def sign_checkpoint(sessions: Sessions, notary: Notary, *, now: datetime) -> Sig
     sequence_leaves(sessions)
     with sessions.begin() as session:
         hold_log(session)
-        _refuse_halted(session)
+        refuse_while_halted(session)
         tree = LogTree(session, log_size(session))
         kept = _kept(session, notary)
         for each in kept:
@@ -149,7 +149,7 @@ def begin_anew(sessions: Sessions, notary: Notary, *, now: datetime) -> Signed:
     sequence_leaves(sessions)
     with sessions.begin() as session:
         hold_log(session)
-        _refuse_halted(session)
+        refuse_while_halted(session)
         tree = LogTree(session, log_size(session))
         kept = _kept(session, notary)
         if all(_contradiction(tree, each) is None for each in kept):
@@ -229,12 +229,6 @@ _ADVICE = {
     "signature": _CHANGED,
     "key": "If MAILER_LOG_KEY was rotated, add the older key behind the new one, after a comma.",
 }
-
-
-def _refuse_halted(session: Session) -> None:
-    installation = session.get(Installation, 1)
-    if installation is not None and installation.halted:
-        raise NothingSigned(f"Nothing is signed while everything is halted: {installation.halted}")
 
 
 def _refuse_contradiction(tree: LogTree, kept: _Kept) -> None:

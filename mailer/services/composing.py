@@ -116,15 +116,18 @@ class Composer:
         newsletter, reader = claimed.newsletter_id, claimed.subscriber_id or 0
         campaign = claimed.campaign_id or 0
         confirms = claimed.kind == DeliveryKind.CONFIRMATION
+        serves = claimed.kind == DeliveryKind.SERVICE
         token = self._identity.delivery_token(claimed.id)
         return ReaderValues(
             email=claimed.email,
             # Whoever filled in the form may be a stranger: nothing of theirs goes into this mail.
-            name="" if confirms or not claimed.name.isprintable() else claimed.name,
+            name="" if confirms or serves or not claimed.name.isprintable() else claimed.name,
             unsubscribe_url=self._links.unsubscribe(newsletter, reader, campaign),
             preferences_url=self._links.preferences(newsletter, reader, campaign),
             confirm_url=self._links.confirm(newsletter, reader, claimed.serial) if confirms else "",
             message_id=self._identity.message_id_of(token),
             date=now,
             delivery=token,
+            export_url=self._links.export(newsletter, reader, claimed.serial) if serves else "",
+            erase_url=self._links.erase(newsletter, reader, claimed.serial) if serves else "",
         )

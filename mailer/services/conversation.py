@@ -17,8 +17,9 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from mailer.services.composing import CannotCompose, Composer, Outgoing, Prepared
-from mailer.services.ledger_desk import LedgerDesk, LedgerSilent
+from mailer.services.ledger_desk import LedgerDesk
 from mailer.services.settling import Judge, Judgement, Trouble
+from mailer.services.visits import LedgerSilent
 from mailer.store.ledger import Claimed, Gated, GateRequest
 from mailer.transports import ConnectFailed, Connection, Ready, Transport
 

@@ -14,6 +14,7 @@ from mailer.services.campaigns import create_campaign
 from mailer.services.lookup import find_purpose
 from mailer.services.newsletters import BadValue, checked_slug
 from mailer.services.renderer import Renderer
+from mailer.store.halting import refuse_while_halted
 from mailer.store.models import Article, Campaign, Digest, DigestArticle, Newsletter
 
 _BUSY = timedelta(minutes=2)
@@ -169,6 +170,7 @@ def run_digest(session: Session, occasion: Occasion, *, now: datetime) -> Ran | 
     marked used and the campaign exists, or nothing of that. However many runs were missed, one is
     made up for, and none that is too late.
     """
+    refuse_while_halted(session)
     digest = session.get(Digest, occasion.digest_id, with_for_update=True, populate_existing=True)
     if digest is None or digest.last_run_at != occasion.last_run_at:
         return None

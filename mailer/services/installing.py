@@ -39,6 +39,15 @@ def make_keys(folder: Path, names: tuple[str, ...], known: Mapping[str, str]) ->
     return made
 
 
+def keys_are_known(session: Session, keys: Mapping[str, str]) -> bool:
+    """Say whether the database knows all of these keys, and no other: nothing is to be written."""
+    installation = session.get(Installation, 1)
+    known = installation.key_fingerprints if installation else {}
+    return known.keys() == keys.keys() and all(
+        set(_fingerprints(value)) <= set(known[name]) for name, value in keys.items()
+    )
+
+
 def remember_keys(session: Session, keys: Mapping[str, str], *, now: datetime) -> None:
     """Note the keys' fingerprints at the first start; refuse other keys ever after."""
     fingerprints = {name: _fingerprints(value) for name, value in keys.items()}

@@ -11,9 +11,8 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
 import structlog
 from sqlalchemy import Connection, Engine, text
@@ -22,45 +21,14 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.deliveries import DeliveryState
 from mailer.services.late_news import take_back
+from mailer.services.visits import Effect, Errand, LedgerSilent, Told, Visit, post
 from mailer.store.engine import Sessions
 from mailer.store.ledger import Gated, GateRequest, Settlement, exchange
 
 _log = structlog.get_logger()
 T = TypeVar("T")
-Effect = Callable[[Session], object]
-"""What else follows from a settlement: a suppression, a pause. In the settlement's transaction."""
 
 _LOOK_AGAIN = 1.0
-_WORDS_OF_A_FAILED_GATE = "the database did not answer at the gate: nothing was sent"
-
-
-class LedgerSilent(Exception):
-    """The database did not answer; nothing may be handed over."""
-
-
-@dataclass(slots=True)
-class _Visit:
-    """One connection's turn: what it knows, and what it asks."""
-
-    settlements: tuple[Settlement, ...]
-    request: GateRequest | None
-    effects: tuple[Effect, ...]
-    answer: asyncio.Future[Any]
-
-
-@dataclass(slots=True)
-class _Errand:
-    """Other work of the sender, in a transaction of its own."""
-
-    work: Callable[[Session], Any]
-    answer: asyncio.Future[Any]
-
-
-class Told(NamedTuple):
-    """The desk's answer: whether each settlement's fence still held, and what the gate says."""
-
-    held: tuple[bool, ...]
-    gated: Gated | None
 
 
 class LedgerDesk:
@@ -82,7 +50,7 @@ class LedgerDesk:
         self._sessions = sessions
         self._lease = lease
         self._pause = pause
-        self._waiting: queue.SimpleQueue[_Visit | _Errand | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Visit | Errand | None] = queue.SimpleQueue()
         self._untold: list[Settlement] = []
         self._owed: list[Effect] = []
         self._connection: Connection | None = None
@@ -113,25 +81,25 @@ class LedgerDesk:
         the settlements are told again later.
         """
         answer: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
-        self._waiting.put(_Visit(settlements, request, effects, answer))
+        self._waiting.put(Visit(settlements, request, effects, answer))
         return await answer
 
     async def run(self, work: Callable[[Session], T]) -> T:
         """Run other work of the sender in the ledger's thread, in a transaction of its own."""
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.put(_Errand(work, answer))
+        self._waiting.put(Errand(work, answer))
         return await answer
 
     def _live(self) -> None:
         ends = False
         while not ends:
-            visits: list[_Visit] = []
-            errands: list[_Errand] = []
+            visits: list[Visit] = []
+            errands: list[Errand] = []
             for item in self._next():
                 match item:
-                    case _Visit():
+                    case Visit():
                         visits.append(item)
-                    case _Errand():
+                    case Errand():
                         errands.append(item)
                     case None:
                         ends = True
@@ -143,9 +111,9 @@ class LedgerDesk:
                 time.sleep(self._pause)
         self._drop_connection()
 
-    def _next(self) -> list[_Visit | _Errand | None]:
+    def _next(self) -> list[Visit | Errand | None]:
         """Return everything that waits, as soon as something does."""
-        found: list[_Visit | _Errand | None] = []
+        found: list[Visit | Errand | None] = []
         try:
             found.append(self._waiting.get(timeout=_LOOK_AGAIN if self._untold else None))
             while True:
@@ -153,7 +121,7 @@ class LedgerDesk:
         except queue.Empty:
             return found
 
-    def _serve(self, visits: Sequence[_Visit]) -> None:
+    def _serve(self, visits: Sequence[Visit]) -> None:
         """Run one round for all visitors, and tell them when it is committed."""
         settlements = [*self._untold, *(each for visit in visits for each in visit.settlements)]
         # By id, as withdrawals lock a reader's rows: in one order there is no deadlock.
@@ -162,29 +130,20 @@ class LedgerDesk:
             key=lambda request: request.id,
         )
         effects = [*self._owed, *(effect for visit in visits for effect in visit.effects)]
+        effects.sort(key=_locks)
         try:
-            held, gated = self._exchange(settlements, requests, effects)
+            held, gated = self._round(settlements, requests, effects)
         except Exception as error:  # or the thread ends, and nobody is answered any more
             self._drop_connection()
-            driver = self._engine.dialect.loaded_dbapi
-            known = isinstance(error, SQLAlchemyError | driver.Error)
-            away = (
-                OperationalError,
-                InterfaceError,
-                driver.OperationalError,
-                driver.InterfaceError,
-            )
-            reason = (str(error) or repr(error)).splitlines()[0]
-            _log.error("the ledger failed", reason=reason, exc_info=not known)
+            self._log_failure("the ledger failed", error)
             self._untold = settlements + [_given_back(request) for request in requests]
-            # An effect may be at fault itself; tried again and again, it would hold up everything.
-            self._owed = effects if isinstance(error, away) else []
-            _post([(visit.answer, LedgerSilent(str(error))) for visit in visits])
+            self._owed = effects
+            post([(visit.answer, LedgerSilent(str(error))) for visit in visits])
             return
         held = self._with_late_news(settlements, held)
         told = iter(held[len(self._untold) :])
         self._untold, self._owed = [], []
-        _post(
+        post(
             [
                 (
                     visit.answer,
@@ -214,6 +173,53 @@ class LedgerDesk:
             _log.warning("late news lost", delivery=told.id, reason=repr(error)[:300])
             return False
 
+    def _round(
+        self,
+        settlements: Sequence[Settlement],
+        requests: Sequence[GateRequest],
+        effects: list[Effect],
+    ) -> tuple[list[bool], dict[int, Gated]]:
+        """Settle, let follow what follows, and gate; takes out of `effects` what is done with.
+
+        Where an effect may be at fault, each is run alone once all is settled: only that one is
+        lost, and it holds up nobody.
+        """
+        try:
+            return self._exchange(settlements, requests, effects)
+        except Exception as error:
+            if not effects or self._is_away(error):
+                raise
+            self._log_failure("what follows from settlements failed; each is tried alone", error)
+        held, _ = self._exchange(settlements, (), ())
+        while effects:
+            self._run_alone(effects[0])
+            del effects[0]
+        _, gated = self._exchange((), requests, ())
+        return held, gated
+
+    def _run_alone(self, effect: Effect) -> None:
+        try:
+            with self._sessions.begin() as session:
+                effect.act(session)
+        except Exception as error:
+            if self._is_away(error):
+                raise
+            self._log_failure("what follows from a settlement is lost", error)
+
+    def _is_away(self, error: Exception) -> bool:
+        """Say whether it is the database that failed, and so all can be tried again."""
+        driver = self._engine.dialect.loaded_dbapi
+        return isinstance(
+            error,
+            OperationalError | InterfaceError | driver.OperationalError | driver.InterfaceError,
+        )
+
+    def _log_failure(self, what: str, error: Exception) -> None:
+        driver = self._engine.dialect.loaded_dbapi
+        known = isinstance(error, SQLAlchemyError | driver.Error)
+        reason = (str(error) or repr(error)).splitlines()[0]
+        _log.error(what, reason=reason, exc_info=not known)
+
     def _exchange(
         self,
         settlements: Sequence[Settlement],
@@ -231,8 +237,8 @@ class LedgerDesk:
             connection = session.connection()
             held, _ = exchange(connection, settlements, (), lease=self._lease)
             for effect in effects:  # before the gates: what has just been paused must not open
-                effect(session)
-            session.flush()
+                effect.act(session)
+                session.flush()  # so that it locks its row now, not when the next one has its own
             _, gated = exchange(connection, (), requests, lease=self._lease)
             return held, gated
 
@@ -253,14 +259,21 @@ class LedgerDesk:
             connection.invalidate()
             connection.close()
 
-    def _run(self, errand: _Errand) -> None:
+    def _run(self, errand: Errand) -> None:
         try:
             with self._sessions.begin() as session:
                 result = errand.work(session)
         except Exception as error:
-            _post([(errand.answer, error)])
+            post([(errand.answer, error)])
         else:
-            _post([(errand.answer, result)])
+            post([(errand.answer, result)])
+
+
+def _locks(effect: Effect) -> tuple[str, int, str]:
+    return effect.locks
+
+
+_WORDS_OF_A_FAILED_GATE = "the database did not answer at the gate: nothing was sent"
 
 
 def _given_back(request: GateRequest) -> Settlement:
@@ -269,20 +282,3 @@ def _given_back(request: GateRequest) -> Settlement:
         request.id, request.period, request.fence, DeliveryState.QUEUED,
         relay="", stage="gate", reply=_WORDS_OF_A_FAILED_GATE, counts=0,
     )  # fmt: skip
-
-
-def _post(answers: Sequence[tuple[asyncio.Future[Any], object]]) -> None:
-    """Give answers to their visitors, on the loop that they wait on."""
-    if answers:
-        loop = answers[0][0].get_loop()
-        loop.call_soon_threadsafe(_give, answers)
-
-
-def _give(answers: Sequence[tuple[asyncio.Future[Any], object]]) -> None:
-    for future, answer in answers:
-        if future.done():
-            continue
-        if isinstance(answer, Exception):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)

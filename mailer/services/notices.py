@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from mailer.domain.errors import Refusal
 from mailer.domain.notices import NoticePurpose, NoticeWording, best_locale
 from mailer.services.newsletters import show_publisher
-from mailer.store.models import Newsletter, Notice, Purpose
+from mailer.store.audience import agreed_notice, current_notices, stands
+from mailer.store.models import Newsletter, Notice, Purpose, Subscription
 
 
 class BadNotice(Refusal):
@@ -34,7 +35,8 @@ def publish_notice(
             f"Newsletter {newsletter.slug} has no purposes, so that nobody could agree to "
             f"anything: add them with `mailer purpose add {newsletter.slug}`."
         )
-    latest = _latest(session, newsletter, locale)
+    lock_wordings(session, newsletter)
+    latest = current_notices(session, newsletter.id).get(locale)
     version = latest.version + 1 if latest else 1
     if latest is not None:
         same = _wording(session, newsletter, locale, text, latest.version)
@@ -60,16 +62,15 @@ def publish_notice(
     return notice
 
 
+def lock_wordings(session: Session, newsletter: Newsletter) -> None:
+    """Let nobody else publish for this newsletter, or ask again, until the transaction ends."""
+    session.execute(select(Newsletter.id).where(Newsletter.id == newsletter.id).with_for_update())
+
+
 def current_notice(session: Session, newsletter: Newsletter, locale: str) -> Notice | None:
     """Return the newest notice in the locale, else in the newsletter's, else in any."""
-    locales = list(
-        session.scalars(
-            select(Notice.locale).where(Notice.newsletter_id == newsletter.id).distinct()
-        )
-    )
-    if not locales:
-        return None
-    return _latest(session, newsletter, best_locale([locale], locales, newsletter.locale))
+    current = current_notices(session, newsletter.id)
+    return current.get(best_locale([locale], list(current), newsletter.locale))
 
 
 def notice_by_hash(session: Session, newsletter: Newsletter, sha256: str) -> Notice | None:
@@ -98,7 +99,29 @@ def list_notices(session: Session, newsletter: Newsletter) -> list[Notice]:
     )
 
 
-def wording_of(session: Session, newsletter: Newsletter, notice: Notice) -> NoticeWording:
+def superseded_at(session: Session, notice: Notice) -> datetime | None:
+    """Return since when another version stands in its place; None while it is in force."""
+    return session.scalar(
+        select(func.min(Notice.published_at)).where(
+            Notice.newsletter_id == notice.newsletter_id,
+            Notice.locale == notice.locale,
+            Notice.version > notice.version,
+        )
+    )
+
+
+def count_consents(session: Session, notice: Notice) -> int:
+    """Return how many standing consents were given under this wording, or renewed under it."""
+    agreed = agreed_notice(
+        Subscription.subscriber_id.expression, Subscription.purpose_id.expression
+    )
+    statement = select(func.count()).where(
+        Subscription.newsletter_id == notice.newsletter_id, stands(), agreed == notice.id
+    )
+    return session.scalar(statement) or 0
+
+
+def wording_of(newsletter: Newsletter, notice: Notice) -> NoticeWording:
     """Return the stored notice as it was hashed, so that anybody can hash it again."""
     return NoticeWording(
         newsletter=newsletter.slug,
@@ -108,19 +131,6 @@ def wording_of(session: Session, newsletter: Newsletter, notice: Notice) -> Noti
         purposes=tuple(NoticePurpose(**purpose) for purpose in notice.purposes),
         controller=notice.controller,
         links=notice.links,
-    )
-
-
-def _latest(session: Session, newsletter: Newsletter, locale: str) -> Notice | None:
-    newest = select(func.max(Notice.version)).where(
-        Notice.newsletter_id == newsletter.id, Notice.locale == locale
-    )
-    return session.scalar(
-        select(Notice).where(
-            Notice.newsletter_id == newsletter.id,
-            Notice.locale == locale,
-            Notice.version == newest.scalar_subquery(),
-        )
     )
 
 

@@ -13,6 +13,7 @@ from mailer.domain.consent import SubscriptionState
 from mailer.domain.deliveries import Lane
 from mailer.services.alive import alive_workers
 from mailer.services.canary import describe
+from mailer.store.halting import halted_reason
 from mailer.store.ledger import counts, uncertain
 from mailer.store.models import (
     Campaign,
@@ -35,10 +36,13 @@ _IN_PROGRESS = [
 def overview(session: Session, *, now: datetime) -> dict[str, Any]:
     """Return newsletters, readers, open deliveries per lane, campaigns, digests, workers, relays.
 
+    First, where the installation is halted, why.
+
     Of the relays only those that fail: what they say, and until when they are left alone. Of the
     deliveries also those of which nobody knows whether the relay took them.
     """
     return {
+        "halted": halted_reason(session),
         "newsletters": _newsletters(session),
         "readers": session.scalar(select(func.count()).select_from(Subscriber)),
         "open_deliveries": _open_deliveries(session),

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.consent import ConsentState, SubscriptionState
 from mailer.domain.tokens import TokenKind, TokenSigner
+from mailer.services.agreed import Agreement, NewWording, agreements, new_wording
 from mailer.services.notices import current_notice, notice_by_hash
 from mailer.store.consents import Evidence, ShownNotice, record
 from mailer.store.models import Newsletter, Notice, Purpose, Subscriber, Subscription
@@ -47,6 +48,9 @@ class Preferences:
     locale: str
     purposes: tuple[PurposeChoice, ...]
     notice: Notice | None
+    token: str = ""
+    new_wording: NewWording | None = None
+    """What has changed since the reader agreed."""
     wording_unknown: bool = False
     """Nothing was saved: what was asked for would need the wording that is shown now."""
 
@@ -93,6 +97,8 @@ def open_preferences(session: Session, signer: TokenSigner, text: str) -> Prefer
         locale=locale,
         purposes=tuple(_choices(session, newsletter, reader.id, notice, locale)),
         notice=notice,
+        token=text,
+        new_wording=new_wording(session, newsletter, reader.id, notice),
     )
 
 
@@ -108,8 +114,9 @@ def save_preferences(
     evidence: Evidence,
     now: datetime,
 ) -> Preferences | None:
-    """Give and withdraw what the boxes say; whoever holds the link holds the mailbox.
+    """Give, renew and withdraw what the boxes say; whoever holds the link holds the mailbox.
 
+    A box that stays ticked renews the consent once, where the page showed a newer wording.
     Only what the wording on the page offered can be given; under a wording that nobody knows,
     nothing is (an absent one is taken for the current one, and recorded as assumed). A request
     that still waits for its confirmation is no ticked box, and an unticked one leaves it alone.
@@ -121,18 +128,17 @@ def save_preferences(
         return None
     shown = _shown(session, newsletter, notice_sha256, locale or reader.locale)
     offered = {purpose["slug"] for purpose in shown.notice.purposes} if shown else set()
-    active = _active_ids(session, reader.id, newsletter.id)
-    gained = wanted - {each.slug for each in newsletter.purposes if each.id in active}
+    agreed = agreements(session, reader.id, newsletter.id)
+    gained = wanted - {each.slug for each in newsletter.purposes if each.id in agreed}
     if shown is None and gained:
         page = open_preferences(session, signer, text)
         return replace(page, wording_unknown=True) if page else None
     reader.name = reader.name if name is None else name
     reader.locale = reader.locale if locale is None else locale
     for purpose in newsletter.purposes:
-        if purpose.slug in wanted & offered:
-            record(session, reader, purpose, ConsentState.GIVEN, evidence, now=now, shown=shown)
-        elif purpose.slug not in wanted and purpose.id in active:
-            record(session, reader, purpose, ConsentState.WITHDRAWN, evidence, now=now, shown=shown)
+        said = _said(agreed.get(purpose.id), shown, purpose.slug in wanted)
+        if said is ConsentState.WITHDRAWN or (said and purpose.slug in offered):
+            record(session, reader, purpose, said, evidence, now=now, shown=shown)
     session.flush()
     return open_preferences(session, signer, text)
 
@@ -181,6 +187,15 @@ def _choices(
         if purpose.id in active:
             label = purpose.label(locale, newsletter.locale)
             yield PurposeChoice(purpose.slug, label, purpose.kind, True)
+
+
+def _said(agreed: Agreement | None, shown: ShownNotice | None, ticked: bool) -> ConsentState | None:
+    """Return what a box says of a purpose that is active under `agreed`, or not at all."""
+    if agreed is None:
+        return ConsentState.GIVEN if ticked else None
+    if not ticked:
+        return ConsentState.WITHDRAWN
+    return ConsentState.RENEWED if shown and agreed.is_renewed_by(shown) else None
 
 
 def _shown(

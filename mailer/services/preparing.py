@@ -21,6 +21,7 @@ from mailer.domain.errors import Refusal
 from mailer.services.campaign_course import move, pause_campaign
 from mailer.services.renderer import Renderer
 from mailer.store.engine import Sessions, reading
+from mailer.store.halting import halted_reason
 from mailer.store.ledger import choose_sample, plan_chunk
 from mailer.store.models import Campaign
 
@@ -109,7 +110,7 @@ def _compile(
     """
     with reading(sessions) as session:
         campaign = session.get(Campaign, campaign_id)
-        if campaign is None or campaign.state != CampaignState.PREPARING:
+        if campaign is None or not _is_due(session, campaign):
             return False
         compiled = renderer.sent_message(session, campaign)
     with sessions.begin() as session:
@@ -122,13 +123,17 @@ def _compile(
 def _plan_next(session: Session, campaign_id: int, chunk: int, now: datetime) -> int | None:
     """Plan one chunk; None when the campaign needs no more planning."""
     campaign = session.get(Campaign, campaign_id, with_for_update=True)
-    if campaign is None or campaign.state != CampaignState.PREPARING:
+    if campaign is None or not _is_due(session, campaign):
         return None
     assert campaign.ends_at is not None, "it has been started"
     planned = plan_chunk(session, campaign, limit=chunk, now=now, expires_at=campaign.ends_at)
     if planned.finished:
         move(session, campaign, CampaignState.SENDING)
     return planned.added
+
+
+def _is_due(session: Session, campaign: Campaign) -> bool:
+    return campaign.state == CampaignState.PREPARING and halted_reason(session) is None
 
 
 def _pause(sessions: Sessions, campaign_id: int, reason: str) -> None:

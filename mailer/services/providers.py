@@ -65,12 +65,17 @@ def hold_provider(session: Session, name: str, *, now: datetime) -> tuple[str, b
 
 
 def release_provider(
-    sessions: Sessions, name: str, *, advance: Callable[[int], None] = lambda _: None
+    sessions: Sessions,
+    name: str,
+    *,
+    advance: Callable[[int], None] = lambda _: None,
+    note: Callable[[Session, str], None] = lambda *_: None,
 ) -> tuple[str, int]:
     """Send to a provider again, as if nothing had been; return its name, and how much waited.
 
     Also forgets what it has taught us. What waited is due again as it was before; that is done in
-    chunks, and doing it again does the rest. Raises NotFound where nothing is known of it.
+    chunks, and doing it again does the rest. `note` is given the provider's name in the first
+    transaction. Raises NotFound where nothing is known of it.
     """
     provider = provider_named(name)
     with sessions.begin() as session:
@@ -81,6 +86,7 @@ def release_provider(
             raise NotFound(
                 f"“{provider}” is neither held nor left alone: see `mailer provider list`."
             )
+        note(session, provider)
     total = waited
     while waited:
         advance(total)

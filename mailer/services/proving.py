@@ -153,7 +153,7 @@ def _document(
         path = tree.inclusion_path(entry.index, signed.checkpoint.size)
         key = commitment_key(reader_key, event_id) if opened is not None else None
         proofs.append(EventProof(entry.leaf(), entry.index, path, key, opened))
-    document = proof_document(signed.note, signed.key, proofs, _wordings(session, entries))
+    document = proof_document(signed.note, signed.key, proofs, _wordings(entries))
     try:
         verify_proof(json.dumps(document).encode(), [signed.key])
     except BadProof as bad:
@@ -167,11 +167,11 @@ def _document(
     return document
 
 
-def _wordings(session: Session, entries: list[_Entry]) -> Mapping[str, Mapping[str, Any]]:
+def _wordings(entries: list[_Entry]) -> Mapping[str, Mapping[str, Any]]:
     found = {}
     for entry in entries:
         if entry.notice is not None:
-            wording = wording_of(session, entry.newsletter, entry.notice)
+            wording = wording_of(entry.newsletter, entry.notice)
             found[entry.notice.sha256] = json.loads(wording.canonical())
     return found
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from mailer.domain.addresses import parse_address
+from mailer.domain.addresses import address_hash, parse_address
 from mailer.domain.consent import SubscriptionState
 from mailer.domain.errors import Refusal
 from mailer.domain.suppression import SCOPE_ALL
 from mailer.services.lookup import as_id
+from mailer.services.trail import acts_on
 from mailer.store.models import (
     Campaign,
     ConsentEvent,
@@ -46,11 +47,43 @@ def require_reader(session: Session, address_or_id: str, key: bytes) -> Subscrib
     else:
         reader = find_reader(session, parse_address(address_or_id), key)
     if reader is None:
-        raise UnknownReader(
-            f"No reader “{address_or_id}”: see `mailer subscriber list`, or add them with "
-            "`mailer subscriber add`."
-        )
+        raise _unknown(address_or_id)
     return reader
+
+
+def require_readers(
+    session: Session, addresses_or_ids: Sequence[str], key: bytes
+) -> list[tuple[int, str]]:
+    """Return number and address of each reader named; raises as `require_reader` does."""
+    found: list[tuple[int, str]] = []
+    for begin in range(0, len(addresses_or_ids), _PAGE):
+        named = addresses_or_ids[begin : begin + _PAGE]
+        hashed = {
+            each: address_hash(parse_address(each), key) for each in named if as_id(each) is None
+        }
+        known = select(Subscriber.id, Subscriber.email, Subscriber.address_hash).where(
+            or_(
+                Subscriber.address_hash.in_(hashed.values()),
+                Subscriber.id.in_([as_id(each) for each in named if each not in hashed]),
+            )
+        )
+        rows = session.execute(known).all()
+        by_key: dict[str | int, tuple[int, str]] = {}
+        for row in rows:
+            by_key[row.address_hash] = by_key[row.id] = (row.id, row.email)
+        for each in named:
+            reader = by_key.get(hashed.get(each) or as_id(each) or 0)
+            if reader is None:
+                raise _unknown(each)
+            found.append(reader)
+    return found
+
+
+def _unknown(address_or_id: str) -> UnknownReader:
+    return UnknownReader(
+        f"No reader “{address_or_id}”: see `mailer subscriber list`, or add them with "
+        "`mailer subscriber add`."
+    )
 
 
 def show_reader(session: Session, reader: Subscriber) -> dict[str, Any]:
@@ -72,7 +105,7 @@ def show_reader(session: Session, reader: Subscriber) -> dict[str, Any]:
         "locale": reader.locale,
         "timezone": reader.timezone,
         "attributes": dict(reader.attributes),
-        "state": "suppressed" if suppressed else _overall(states),
+        "state": "suppressed" if suppressed else overall(states),
         "subscriptions": [
             {
                 "newsletter": newsletter,
@@ -92,26 +125,6 @@ def show_reader(session: Session, reader: Subscriber) -> dict[str, Any]:
             for suppression in suppressions
         ],
     }
-
-
-def list_readers(session: Session, newsletter: Newsletter | None) -> Iterator[dict[str, Any]]:
-    """Yield all readers (of one newsletter) by id, a page at a time, so that a million fit."""
-    after = 0
-    while True:
-        statement = (
-            select(Subscriber).where(Subscriber.id > after).order_by(Subscriber.id).limit(_PAGE)
-        )
-        if newsletter is not None:
-            of_newsletter = select(Subscription.subscriber_id).where(
-                Subscription.newsletter_id == newsletter.id
-            )
-            statement = statement.where(Subscriber.id.in_(of_newsletter))
-        page = list(session.scalars(statement))
-        if not page:
-            return
-        yield from _with_subscriptions(session, page, newsletter)
-        after = page[-1].id
-        session.expunge_all()
 
 
 def consent_events(session: Session, reader: Subscriber) -> list[dict[str, Any]]:
@@ -148,7 +161,10 @@ def consent_events(session: Session, reader: Subscriber) -> list[dict[str, Any]]
 def reader_history(
     session: Session, reader: Subscriber, *, message_id_of: Callable[[int], str]
 ) -> list[dict[str, Any]]:
-    """Answer "why did I (not) get it?": consents, deliveries and feedback in one timeline."""
+    """Answer "why did I (not) get it?" in one timeline.
+
+    Consents, deliveries, feedback, and what operators did to this reader.
+    """
     happened = [
         {
             "at": event["at"],
@@ -169,6 +185,16 @@ def reader_history(
             "message_id": message_id_of(feedback.delivery_id) if feedback.delivery_id else None,
         }
         for feedback in session.scalars(select(Feedback).where(Feedback.subscriber_id == reader.id))
+    ]
+    happened += [
+        {
+            "at": act.at,
+            "kind": "operator",
+            "newsletter": act.details.get("newsletter"),
+            "what": f"{act.action} by {act.operator}",
+            "message_id": None,
+        }
+        for act in acts_on(session, reader.id)
     ]
     return sorted(happened, key=_when)
 
@@ -212,36 +238,7 @@ def _deliveries(
     ]
 
 
-def _with_subscriptions(
-    session: Session, readers: list[Subscriber], newsletter: Newsletter | None
-) -> Iterator[dict[str, Any]]:
-    statement = (
-        select(Subscription.subscriber_id, Newsletter.slug, Purpose.slug, Subscription.state)
-        .join(Purpose, Purpose.id == Subscription.purpose_id)
-        .join(Newsletter, Newsletter.id == Purpose.newsletter_id)
-        .where(Subscription.subscriber_id.in_([reader.id for reader in readers]))
-        .order_by(Newsletter.slug, Purpose.position)
-    )
-    if newsletter is not None:
-        statement = statement.where(Subscription.newsletter_id == newsletter.id)
-    standings: dict[int, list[tuple[str, str, str]]] = {}
-    for reader_id, *where in session.execute(statement):
-        standings.setdefault(reader_id, []).append((where[0], where[1], where[2]))
-    for reader in readers:
-        mine = standings.get(reader.id, [])
-        yield {
-            "subscriber_id": reader.id,
-            "email": reader.email,
-            "name": reader.name,
-            "locale": reader.locale,
-            "timezone": reader.timezone,
-            "state": _overall({state for _, _, state in mine}),
-            "subscriptions": {f"{slug}/{purpose}": state for slug, purpose, state in mine},
-            "since": reader.created_at,
-        }
-
-
-def _overall(states: set[str]) -> str:
+def overall(states: set[str]) -> str:
     """Return the best of the states, for one word about the reader."""
     return next((state.value for state in SubscriptionState if state.value in states), "none")
 

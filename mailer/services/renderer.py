@@ -46,21 +46,26 @@ class Renderer:
     def campaign_message(self, session: Session, campaign: Campaign) -> CompiledMessage:
         """Compile the campaign's frozen content; costs up to 200 ms, so once per variant."""
         newsletter = campaign.newsletter
+        notice = _asks_about(session, campaign)
+        locale = notice.locale if notice else newsletter.locale
         context = {
-            **_house(session, newsletter),
+            **_house(session, newsletter, locale),
             "campaign": {
                 "subject": campaign.subject,
                 "preheader": campaign.preheader,
                 "archive_url": self._links.archive(campaign.public_id),
                 "date": (campaign.started_at or campaign.created_at).isoformat(),
                 "timezone": newsletter.timezone,
-                "purpose_label": campaign.purpose.label(newsletter.locale, newsletter.locale),
+                "purpose_label": label_shown(newsletter, campaign.purpose, notice),
+                "answer_by": campaign.content.get("answer_by", ""),
                 "body_html": campaign.content.get("body_html", ""),
             },
             "articles": campaign.content.get("articles", []),
+            "notice": {"text": notice.text, "purposes": list(notice.purposes)} if notice else None,
         }
         headers = _sender_headers(
             newsletter,
+            locale=locale,
             list_id=f"{newsletter.slug}.{self._identity.domain}",
             list_help_url=self._links.signup(newsletter.slug),
             feedback_id=f"{campaign.id}:{newsletter.slug}:campaign:{self._identity.domain}"[:120],
@@ -83,15 +88,12 @@ class Renderer:
             campaign.id,
         )
 
-    def store_test_variant(self, session: Session, campaign: Campaign, *, now: datetime) -> int:
-        """Compile the campaign for one test; return the id."""
-        return _stored(
-            session,
-            f"test:{secrets.token_hex(16)}",
-            campaign.newsletter.locale,
-            lambda: self.campaign_message(session, campaign),
-            now,
-        )
+    def store_test_variant(
+        self, session: Session, campaign: Campaign, compiled: CompiledMessage, *, now: datetime
+    ) -> int:
+        """Keep the campaign's mail as it was compiled for one test; return the id."""
+        source = f"test:{secrets.token_hex(16)}"
+        return _stored(session, source, campaign.newsletter.locale, lambda: compiled, now)
 
     def sent_message(self, session: Session, campaign: Campaign) -> CompiledMessage:
         """Return the mail as readers get it, or, before the start, as they would get it now."""
@@ -129,17 +131,36 @@ class Renderer:
             session, source, locale, lambda: self._compile("confirmation", context, headers), now
         )
 
+    def store_service_variant(
+        self, session: Session, newsletter: Newsletter, template: str, locale: str, *,
+        days: int, now: datetime,
+    ) -> int:  # fmt: skip
+        """Compile the mail that answers a reader's own request, once for all.
+
+        Its link lives `days`. Nothing that anybody typed stands in it.
+        """
+        locale = locale or newsletter.locale
+        return self._store_automatic(session, newsletter, template, locale, {"days": days}, now)
+
     def store_checkpoint_variant(
         self, session: Session, newsletter: Newsletter, note: str, size: int, *, now: datetime
     ) -> int:
         """Compile the mail that carries a checkpoint of the consent log to somebody outside."""
         locale = "en"  # the words of the template
-        context = {**_house(session, newsletter, locale), "note": note.rstrip("\n"), "size": size}
+        told = {"note": note.rstrip("\n"), "size": size}
+        return self._store_automatic(session, newsletter, "checkpoint", locale, told, now)
+
+    def _store_automatic(
+        self, session: Session, newsletter: Newsletter, template: str, locale: str,
+        told: dict[str, Any], now: datetime,
+    ) -> int:  # fmt: skip
+        """Compile a mail that nobody wrote by hand, unless the same one is kept already."""
+        context = {**_house(session, newsletter, locale), **told}
         headers = _sender_headers(newsletter, locale=locale, auto_submitted=True)
         described = json.dumps([context, repr(headers)], sort_keys=True).encode()
-        source = f"checkpoint:{hashlib.sha256(described).hexdigest()}"
+        source = f"{template}:{hashlib.sha256(described).hexdigest()}"
         return _stored(
-            session, source, locale, lambda: self._compile("checkpoint", context, headers), now
+            session, source, locale, lambda: self._compile(template, context, headers), now
         )
 
     def sample_values(self, *, email: str, name: str = "", now: datetime) -> ReaderValues:
@@ -153,6 +174,8 @@ class Renderer:
             message_id=f"<preview@{self._identity.domain}>",
             date=now,
             delivery="preview",
+            export_url=f"{self._links.public_url}/d/preview",
+            erase_url=f"{self._links.public_url}/e/preview",
         )
 
     def _compile(
@@ -188,6 +211,13 @@ def _stored(
     }
     insert_once(session, Variant, values)
     return session.scalars(found).one()
+
+
+def _asks_about(session: Session, campaign: Campaign) -> Notice | None:
+    """Return the wording that the campaign asks readers to agree to."""
+    if campaign.renews_notice_id is None:
+        return None
+    return session.get_one(Notice, campaign.renews_notice_id)
 
 
 def _house(session: Session, newsletter: Newsletter, locale: str = "") -> dict[str, Any]:

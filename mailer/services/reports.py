@@ -41,7 +41,7 @@ def report(session: Session, campaign: Campaign) -> dict[str, Any]:
 def _audience(session: Session, campaign: Campaign, found: dict[str, int]) -> int:
     """Return how many readers the campaign is for: planned, or counted before the planning."""
     if campaign.state in (CampaignState.DRAFT, CampaignState.SCHEDULED):
-        return audience_size(session, campaign.purpose_id, campaign.newsletter_id)
+        return audience_size(session, campaign)
     if campaign.canary is not None and campaign.held:
         return campaign.canary.audience or 0
     return sum(found.values())

@@ -24,6 +24,7 @@ from mailer.services.composing import Composer
 from mailer.services.ledger_desk import LedgerDesk
 from mailer.services.line import USUAL_PACE, Access, Common, Line, Pace
 from mailer.store.engine import Sessions
+from mailer.store.halting import halted_reason
 from mailer.store.relays import RelayRow, default_relay, relay_rows
 
 _log = structlog.get_logger()
@@ -159,8 +160,12 @@ class Sender:
         self.line_rests()
 
     def _relays(self, session: Session) -> list[RelayRow]:
+        """Return the relays as they are now; while all is halted none of them is to be used."""
         default_relay(session)
-        return relay_rows(session, now=self._common.now())
+        rows = relay_rows(session, now=self._common.now())
+        if halted_reason(session) is None:
+            return rows
+        return [row._replace(use=RelayUse.PAUSED.value) for row in rows]
 
     def _open(self, row: RelayRow) -> None:
         try:

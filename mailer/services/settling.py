@@ -16,8 +16,8 @@ from mailer.domain.replies import Reply, Stage, Verdict, classify, masked
 from mailer.domain.retry import provider_back_off, retry_delay
 from mailer.domain.suppression import SuppressionReason
 from mailer.services.campaign_course import pause_campaign
-from mailer.services.ledger_desk import Effect
 from mailer.services.rate import Speed
+from mailer.services.visits import Effect
 from mailer.store.ledger import Claimed, Settlement
 from mailer.store.models import Campaign, Subscriber
 from mailer.store.relays import ITSELF, back_off, recovered
@@ -131,7 +131,8 @@ class Judge:
                 session, self._relay.id, reason, now=self._now(), provider=provider, speed=speed
             )
 
-        return Judgement(settlement, (leave_alone,), Trouble(provider, masked(reason)))
+        effect = Effect(self._standing_of(provider), leave_alone)
+        return Judgement(settlement, (effect,), Trouble(provider, masked(reason)))
 
     def outcome(self, claimed: Claimed, outcome: HandedOver) -> Judgement:
         """Judge what the relay said to the envelope, or to the content."""
@@ -149,8 +150,8 @@ class Judge:
                 return Judgement(self._uncounted(claimed, Stage.MAIL, reason, _SOON))
             case Lost(stage, reason):
                 return Judgement(self._again(claimed, stage, reason))
-            case Unknown(reason) if claimed.kind == DeliveryKind.CONFIRMATION:
-                # One too many is better than none, and its Message-ID is the same.
+            case Unknown(reason) if DeliveryKind(claimed.kind).is_repeatable:
+                # Its Message-ID is the same.
                 return Judgement(self._again(claimed, Stage.DOT, reason))
             case Unknown(reason):
                 return Judgement(self._settlement(claimed, _S.UNCERTAIN, Stage.DOT, masked(reason)))
@@ -172,17 +173,11 @@ class Judge:
                 effects = self._content_refused(claimed, stage, said)
                 return Judgement(failed, (*self._works(claimed), *effects))
             case Verdict.PAUSE_CAMPAIGN:
-                return Judgement(
-                    self._again(claimed, stage, said),
-                    (lambda session: _pause_campaign(session, claimed, said),),
-                )
+                return Judgement(self._again(claimed, stage, said), _pausing(claimed, said))
             case Verdict.SUPPRESS_ADDRESS:
                 return Judgement(
                     self._settlement(claimed, _S.FAILED, stage, said),
-                    (
-                        *self._works(claimed),
-                        lambda session: _suppress_address(session, claimed, said, self._now()),
-                    ),
+                    (*self._works(claimed), *self._suppressing(claimed, said)),
                 )
 
     def _content_refused(self, claimed: Claimed, stage: Stage, said: str) -> tuple[Effect, ...]:
@@ -190,7 +185,7 @@ class Judge:
         if stage not in (Stage.DATA, Stage.DOT) or not self._contents.refused(claimed.campaign_id):
             return ()
         reason = f"more than {_MOST_REFUSED} of the last {_WINDOW} mails were refused: {said}"
-        return (lambda session: _pause_campaign(session, claimed, reason),)
+        return _pausing(claimed, reason)
 
     def _works(self, claimed: Claimed) -> tuple[Effect, ...]:
         """The relay, and the receiver behind it, have an ear for us: forget that they failed."""
@@ -198,9 +193,22 @@ class Judge:
         if not well:
             return ()
         self.failing -= well
-        return tuple(
-            lambda session, each=each: recovered(session, self._relay.id, each) for each in well
+        return tuple(self._recovering(each) for each in well)
+
+    def _recovering(self, provider: str) -> Effect:
+        return Effect(
+            self._standing_of(provider),
+            lambda session: recovered(session, self._relay.id, provider),
         )
+
+    def _suppressing(self, claimed: Claimed, reason: str) -> tuple[Effect, ...]:
+        locks = ("reader", claimed.subscriber_id or 0, "")
+        return (
+            Effect(locks, lambda session: _suppress_address(session, claimed, reason, self._now())),
+        )
+
+    def _standing_of(self, provider: str) -> tuple[str, int, str]:
+        return "relay", self._relay.id, provider
 
     def _again(self, claimed: Claimed, stage: Stage, reason: str) -> Settlement:
         wait = retry_delay(claimed.attempts + 1, self._jitter())
@@ -228,6 +236,11 @@ class Judge:
             claimed.id, claimed.period, claimed.fence, state,
             self._relay.name, stage, reply, retry_in.total_seconds(), queue_id, int(counts),
         )  # fmt: skip
+
+
+def _pausing(claimed: Claimed, reason: str) -> tuple[Effect, ...]:
+    locks = ("campaign", claimed.campaign_id or 0, "")
+    return (Effect(locks, lambda session: _pause_campaign(session, claimed, reason)),)
 
 
 def _pause_campaign(session: Session, claimed: Claimed, reason: str) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mailer.domain.addresses import EmailAddress
-from mailer.domain.consent import ConsentState, Method, SubscriptionState
+from mailer.domain.consent import ConsentState, SubscriptionState
 from mailer.domain.deliveries import DeliveryKind, Lane
 from mailer.domain.retry import lifetime
 from mailer.domain.tokens import Token, TokenKind, TokenSigner
@@ -27,7 +27,7 @@ from mailer.store.consents import (
 from mailer.store.ledger import queue_mail
 from mailer.store.models import Newsletter, Purpose, Subscriber, Subscription, delivery
 from mailer.store.readers import ReaderDetails, find_or_add_reader, lock_reader
-from mailer.store.suppressions import standing
+from mailer.store.suppressions import forgive_erasure, may_be_asked
 
 CONFIRMATIONS_A_DAY = 3
 """Per address and newsletter; a greylisted reader needs a second, a flood must not get a tenth."""
@@ -92,7 +92,7 @@ def send_confirmation(
     """Queue a confirmation for all that is pending; None where nothing is, or too many went."""
     session.flush()
     pending = _pending(session, reader.id, newsletter.id)
-    if not pending or standing(session, reader.address_hash, newsletter.slug):
+    if not pending or not may_be_asked(session, reader.address_hash, newsletter.slug):
         return None
     if _confirmations_since(session, reader.id, newsletter.id, now) >= CONFIRMATIONS_A_DAY:
         return None
@@ -183,26 +183,11 @@ def confirm(
             now=now,
             shown=standing_notice(session, reader.id, subscription.purpose_id),
         )
+    if waiting:
+        forgive_erasure(session, reader.address_hash, now=now)
     _believe(reader, waiting)
     session.flush()
     return open_confirmation(session, signer, text, now=now)
-
-
-def expire_requests(session: Session, *, now: datetime, limit: int = 500) -> int:
-    """End a batch of requests that nobody confirmed in time; return how many."""
-    old = select(Subscription.subscriber_id, Subscription.purpose_id).where(
-        Subscription.state == SubscriptionState.PENDING.value,
-        Subscription.since < now - CONFIRM_WITHIN,
-    )
-    expired = 0
-    for reader_id, purpose_id in session.execute(old.limit(limit)).all():
-        reader = lock_reader(session, reader_id)
-        if reader is not None:
-            purpose = session.get_one(Purpose, purpose_id)
-            said = Evidence(Method.EXPIRY)
-            record(session, reader, purpose, ConsentState.EXPIRED, said, now=now)
-            expired += 1
-    return expired
 
 
 def _believe(reader: Subscriber, confirmed: Sequence[Subscription]) -> None:

@@ -27,9 +27,10 @@ from mailer.services.digests import (
     put_off,
     run_digest,
 )
+from mailer.services.expiring import expire_consents, expire_requests, expire_unanswered
 from mailer.services.preparing import waiting_campaigns
-from mailer.services.signup import expire_requests
 from mailer.store.engine import Sessions, reading
+from mailer.store.halting import halted_reason
 from mailer.store.ledger import expire_overdue, find_abandoned, recover_abandoned
 
 _log = structlog.get_logger()
@@ -50,7 +51,13 @@ class Due:
 
 
 def tick(sessions: Sessions, *, now: Callable[[], datetime]) -> Due:
-    """Start what is scheduled, judge samples, end what is done, and say what waits."""
+    """Start what is scheduled, judge samples, end what is done, and say what waits.
+
+    While the installation is halted nothing of that, and nothing waits.
+    """
+    with reading(sessions) as session:
+        if halted_reason(session) is not None:
+            return Due((), digests=False)
     _step("start scheduled campaigns", lambda: start_scheduled(sessions, now=now()))
     _step("judge canaries", lambda: judge_canaries(sessions, now=now()))
     _step("end campaigns", lambda: _in_transaction(sessions, finish_done, now))
@@ -61,6 +68,8 @@ def tick(sessions: Sessions, *, now: Callable[[], datetime]) -> Due:
 def run_due_digests(sessions: Sessions, *, fetch: Fetch, now: Callable[[], datetime]) -> int:
     """Run every digest that is due and that nobody is at; return how many became campaigns."""
     with sessions.begin() as session:
+        if halted_reason(session) is not None:
+            return 0
         occasions = begin_due_runs(session, now=now())
     return sum(_run(sessions, occasion, fetch=fetch, now=now) for occasion in occasions)
 
@@ -90,8 +99,10 @@ def sweep(
         ("expire mails", lambda session, *, now: expire_overdue(session)),
         ("close ended campaigns", close_ended),
         ("expire requests", expire_requests),
+        ("expire consents", expire_consents),
     ):
         _step(words, lambda work=work: _to_the_end(sessions, work, now, pause))  # type: ignore[misc]
+    _step("expire unanswered", lambda: expire_unanswered(sessions, now=now(), pause=pause))
     if uncertain:
         _log.error("deliveries uncertain", number=uncertain)
     return uncertain

@@ -2,24 +2,59 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, and_, exists, func, literal, or_, select
-from sqlalchemy.orm import Session
+from datetime import datetime
+from typing import TypeVar
 
-from mailer.domain.consent import SubscriptionState
-from mailer.domain.suppression import SCOPE_ALL
-from mailer.store.models import Campaign, Newsletter, Subscriber, Subscription, Suppression
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+)
+from sqlalchemy.orm import Session, aliased
+
+from mailer.domain.consent import AGREES, SubscriptionState
+from mailer.domain.deliveries import NEVER_HANDED_OVER
+from mailer.domain.notices import best_locale, language
+from mailer.domain.suppression import SCOPE_ALL, SuppressionReason
+from mailer.store.clock import DatabaseTime
+from mailer.store.models import (
+    Campaign,
+    ConsentEvent,
+    Newsletter,
+    Notice,
+    Purpose,
+    Subscriber,
+    Subscription,
+    Suppression,
+    delivery,
+)
+
+T = TypeVar("T")
+_NO_END = 2**63 - 1
 
 
 def is_suppressed(
     subscriber_id: ColumnElement[int],
     newsletter_id: ColumnElement[int],
     address_hash: ColumnElement[str | None] | None = None,
+    *,
+    asks: ColumnElement[bool] | None = None,
 ) -> ColumnElement[bool]:
     """Condition: this reader's address is suppressed, everywhere or for this newsletter.
 
-    `address_hash` stands for mails that go to an address and to no reader.
+    `address_hash` stands for mails that go to an address and to no reader. Where a mail only `asks`
+    for what the reader requested, an earlier erasure does not stand in its way.
     """
     in_scope = or_(Suppression.scope == SCOPE_ALL, Suppression.scope == Newsletter.slug)
+    if asks is not None:
+        in_scope = and_(in_scope, or_(Suppression.reason != SuppressionReason.ERASURE.value, ~asks))
     of_reader = (
         select(literal(1))
         .select_from(Subscriber)
@@ -40,6 +75,17 @@ def is_suppressed(
     return or_(of_reader, of_address)
 
 
+def stands() -> ColumnElement[bool]:
+    """Condition: this subscription is active, and has not run out by the database's own clock.
+
+    The sweep that ends what has run out may come late, or not at all; mail must not go meanwhile.
+    """
+    return and_(
+        Subscription.state == SubscriptionState.ACTIVE,
+        or_(Subscription.valid_until.is_(None), Subscription.valid_until > DatabaseTime()),
+    )
+
+
 def has_consent(
     subscriber_id: ColumnElement[int], purpose_id: ColumnElement[int]
 ) -> ColumnElement[bool]:
@@ -47,7 +93,7 @@ def has_consent(
     return exists().where(
         Subscription.subscriber_id == subscriber_id,
         Subscription.purpose_id == purpose_id,
-        Subscription.state == SubscriptionState.ACTIVE,
+        stands(),
     )
 
 
@@ -62,28 +108,149 @@ def has_request(
     )
 
 
-def of_audience(campaign: Campaign, *, after: int, upto: int) -> ColumnElement[bool]:
+def of_audience(
+    session: Session, campaign: Campaign, *, after: int, upto: int
+) -> ColumnElement[bool]:
     """Condition: this subscription makes a reader with an id in (`after`, `upto`] get the mail."""
-    return and_(
-        Subscription.purpose_id == campaign.purpose_id,
-        Subscription.state == SubscriptionState.ACTIVE,
+    receives = and_(
         Subscription.subscriber_id > after,
         Subscription.subscriber_id <= upto,
+        _receives(campaign.purpose_id),
+    )
+    if campaign.renews_notice_id is None:
+        return receives
+    notice = session.get_one(Notice, campaign.renews_notice_id)
+    return and_(receives, _is_to_be_asked(session, notice, campaign.newsletter, campaign.id))
+
+
+def audience_size(session: Session, campaign: Campaign) -> int:
+    """Return how many readers the campaign would reach now."""
+    condition = of_audience(session, campaign, after=0, upto=_NO_END)
+    return session.scalar(select(func.count()).where(condition)) or 0
+
+
+def count_to_ask(session: Session, purpose: Purpose, notice: Notice) -> int:
+    """Return how many readers a campaign for this purpose would ask about this wording now."""
+    condition = and_(
+        _receives(purpose.id), _is_to_be_asked(session, notice, purpose.newsletter, None)
+    )
+    return session.scalar(select(func.count()).where(condition)) or 0
+
+
+def _receives(purpose_id: int) -> ColumnElement[bool]:
+    return and_(
+        Subscription.purpose_id == purpose_id,
+        stands(),
         ~is_suppressed(
             Subscription.__table__.c.subscriber_id, Subscription.__table__.c.newsletter_id
         ),
     )
 
 
-def audience_size(session: Session, purpose_id: int, newsletter_id: int) -> int:
-    """Return how many readers a campaign for this purpose would reach now."""
-    suppressed = is_suppressed(
-        Subscription.__table__.c.subscriber_id, Subscription.__table__.c.newsletter_id
+def agreed_notice(
+    subscriber_id: ColumnElement[int], purpose_id: ColumnElement[int]
+) -> ScalarSelect[int | None]:
+    """Return, as SQL, the wording that the reader agreed to last; NULL where it is not known."""
+    return _of_agreement(ConsentEvent.notice_id.expression, subscriber_id, purpose_id)
+
+
+def agreed_at(
+    subscriber_id: ColumnElement[int], purpose_id: ColumnElement[int]
+) -> ScalarSelect[datetime]:
+    """Return, as SQL, when the reader agreed last."""
+    return _of_agreement(ConsentEvent.at.expression, subscriber_id, purpose_id)
+
+
+def current_notices(session: Session, newsletter_id: int) -> dict[str, Notice]:
+    """Return the newest notice of every locale."""
+    newest = (
+        select(Notice.locale, func.max(Notice.version).label("version"))
+        .where(Notice.newsletter_id == newsletter_id)
+        .group_by(Notice.locale)
+        .subquery()
     )
-    statement = select(func.count()).where(
-        Subscription.purpose_id == purpose_id,
-        Subscription.newsletter_id == newsletter_id,
-        Subscription.state == SubscriptionState.ACTIVE,
-        ~suppressed,
+    found = session.scalars(
+        select(Notice)
+        .join(newest, and_(newest.c.locale == Notice.locale, newest.c.version == Notice.version))
+        .where(Notice.newsletter_id == newsletter_id)
+        .order_by(Notice.locale)
     )
-    return session.scalar(statement) or 0
+    return {notice.locale: notice for notice in found}
+
+
+def _of_agreement(
+    what: ColumnElement[T], subscriber_id: ColumnElement[int], purpose_id: ColumnElement[int]
+) -> ScalarSelect[T]:
+    return (
+        select(what)
+        .where(
+            ConsentEvent.subscriber_id == subscriber_id,
+            ConsentEvent.purpose_id == purpose_id,
+            ConsentEvent.state.in_(AGREES),
+        )
+        .order_by(ConsentEvent.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+def _is_to_be_asked(
+    session: Session, notice: Notice, newsletter: Newsletter, campaign_id: int | None
+) -> ColumnElement[bool]:
+    """Condition: their current wording is another than they agreed to, and no other has asked them.
+
+    Under a wording that is no longer the current one, nobody is. All of it is looked up reader by
+    reader: scalar subqueries, which PostgreSQL does not turn into joins over everybody.
+    """
+    current = current_notices(session, newsletter.id)
+    if current[notice.locale] is not notice:
+        return false()
+    reader, purpose = Subscription.subscriber_id.expression, Subscription.purpose_id.expression
+    return and_(
+        agreed_notice(reader, purpose).is_distinct_from(notice.id),
+        _locale_shown(list(current), newsletter.locale) == notice.locale,
+        *(_was_not_asked(*each) for each in _others_that_ask(session, notice, campaign_id)),
+    )
+
+
+def _locale_shown(available: list[str], default: str) -> ScalarSelect[str]:
+    """Return, as SQL, which of the `available` locales a reader is shown: `best_locale`."""
+    reader = aliased(Subscriber)
+    own = func.lower(reader.locale)
+    by_language = {language(each): each for each in reversed(available)}
+    shown = case(
+        *((reader.locale == each, each) for each in available),
+        *((own == spoken, each) for spoken, each in by_language.items()),
+        *((own.startswith(f"{spoken}-"), each) for spoken, each in by_language.items()),
+        else_=best_locale([], available, default),
+    )
+    return select(shown).where(reader.id == Subscription.subscriber_id).scalar_subquery()
+
+
+def _others_that_ask(
+    session: Session, notice: Notice, campaign_id: int | None
+) -> list[tuple[int, int]]:
+    """Return period and id of the other campaigns about this wording that have begun."""
+    found = session.execute(
+        select(Campaign.period, Campaign.id).where(
+            Campaign.renews_notice_id == notice.id,
+            Campaign.id.is_distinct_from(campaign_id),
+            Campaign.started_at.is_not(None),
+        )
+    )
+    return [(period, other) for period, other in found]
+
+
+def _was_not_asked(period: int, campaign_id: int) -> ColumnElement[bool]:
+    """Condition: this campaign has not reached the reader, and will not, not by a retry either."""
+    asked = (
+        select(delivery.c.id)
+        .where(
+            delivery.c.period == period,
+            delivery.c.campaign_id == campaign_id,
+            delivery.c.subscriber_id == Subscription.subscriber_id,
+            delivery.c.state.not_in([state.value for state in NEVER_HANDED_OVER]),
+        )
+        .scalar_subquery()
+    )
+    return asked.is_(None)

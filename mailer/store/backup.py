@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
@@ -54,11 +55,12 @@ def back_up(database: Path, target: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def restore(source: Path, database: Path) -> Path | None:
+def restore(source: Path, database: Path, *, halt: str, now: datetime) -> Path | None:
     """Put a backup in the database's place; return where the one that was there is now.
 
-    The backup is copied beside it first and takes its name when it is whole; what was there is
-    kept, for it may be the better one. Refuses a broken backup.
+    The backup is copied beside it first and takes its name when it is whole and halted, for the
+    reason given; what was there is kept, for it may be the better one. Refuses a broken backup.
+    One from before there was a halt is told by its beat (`mailer.store.witness`).
     """
     problems = integrity_problems(source)
     if problems:
@@ -69,6 +71,7 @@ def restore(source: Path, database: Path) -> Path | None:
         part.touch(0o600, exist_ok=False)
         with closing(sqlite3.connect(source)) as copy, closing(sqlite3.connect(part)) as fresh:
             copy.backup(fresh)
+            _halt(fresh, halt, now)
         with part.open("rb") as file:
             os.fsync(file.fileno())
         before = _put_aside(database)
@@ -80,6 +83,24 @@ def restore(source: Path, database: Path) -> Path | None:
     finally:
         part.unlink(missing_ok=True)
     return before
+
+
+def set_up_at(database: Path) -> datetime | None:
+    """Return when the installation was set up whose database or backup this is."""
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            found = connection.execute("SELECT created_at FROM installation").fetchone()
+    except sqlite3.Error:
+        return None
+    return datetime.fromisoformat(found[0]).replace(tzinfo=UTC) if found else None
+
+
+def _halt(fresh: sqlite3.Connection, reason: str, now: datetime) -> None:
+    columns = {row[1] for row in fresh.execute("PRAGMA table_info(installation)")}
+    if "halted_at" in columns:
+        at = f"{now.astimezone(UTC):%Y-%m-%d %H:%M:%S}.{now.microsecond // 1000:03d}"
+        fresh.execute("UPDATE installation SET halted = ?, halted_at = ?", (reason, at))
+        fresh.commit()
 
 
 def _put_aside(database: Path) -> Path | None:

@@ -22,6 +22,7 @@ from mailer.domain.consent import (
     withdraws,
 )
 from mailer.domain.leaves import Leaf, NoticeRef, commitment, commitment_key
+from mailer.store.journal import Withdrawn, tell
 from mailer.store.ledger import close_confirmations, close_for_purpose
 from mailer.store.models import (
     ConsentEvent,
@@ -131,13 +132,18 @@ def record(
         subscription.details = asdict(request.details)
         if before is not SubscriptionState.PENDING:
             subscription.request = request.number
-        elif not _asks_anew(session, subscription, shown, now):
+        elif not asks_anew(session, subscription, shown, now):
             return None
+    if after is not before or state is ConsentState.REQUESTED:
+        subscription.since = now
     subscription.state = after.value
-    subscription.since = now
     subscription.valid_until = evidence.valid_until
-    _write_event(session, reader, purpose, state, evidence, now, shown)
+    event_id = _write_event(session, reader, purpose, state, evidence, now, shown)
     if withdraws(after):
+        if state is not ConsentState.EXPIRED:  # which time would repeat in a restored backup
+            names = purpose.newsletter.slug, purpose.slug
+            hashed, method = reader.address_hash, evidence.method
+            tell(session, Withdrawn(now, hashed, *names, state, method, event_id))
         session.flush()
         close_for_purpose(session, reader.id, [purpose.id], now=now)
         if not _waits(session, reader.id, purpose.newsletter_id):
@@ -163,7 +169,7 @@ def standing_notice(session: Session, reader_id: int, purpose_id: int) -> ShownN
     return ShownNotice(notice, event.notice_assumed) if notice else None
 
 
-def _asks_anew(
+def asks_anew(
     session: Session, subscription: Subscription, shown: ShownNotice | None, now: datetime
 ) -> bool:
     """Say whether asking again says something new: another wording was shown, or a day passed."""
@@ -190,7 +196,7 @@ def _write_event(
     evidence: Evidence,
     now: datetime,
     shown: ShownNotice | None,
-) -> None:
+) -> str:
     event_id = new_event_id(now)
     vault = Vault.of(session)
     key = vault.open_key(reader.sealed_key)
@@ -229,6 +235,7 @@ def _write_event(
     session.flush()
     sealed = vault.seal(key, event_id, personal)
     session.add_all([ConsentEvidence(event=event.id, sealed=sealed), PendingLeaf(event=event.id)])
+    return event_id
 
 
 def new_event_id(now: datetime) -> str:

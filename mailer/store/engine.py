@@ -33,10 +33,18 @@ class NoDatabase(Refusal):
 
 
 def open_engine(url: str, *, pool_size: int = 5) -> Engine:
-    """Return an engine; nothing is connected before the first use (safe before a fork)."""
+    """Return an engine; nothing is connected before the first use (safe before a fork).
+
+    What it raises names no value of a statement: such values are readers', and errors are logged.
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(parsed, connect_args={"timeout": _PATIENCE}, pool_size=pool_size)
+        engine = create_engine(
+            parsed,
+            connect_args={"timeout": _PATIENCE},
+            pool_size=pool_size,
+            hide_parameters=True,
+        )
         _prepare_sqlite(engine)
         return engine
     return create_engine(
@@ -44,6 +52,7 @@ def open_engine(url: str, *, pool_size: int = 5) -> Engine:
         pool_size=pool_size,
         max_overflow=2 * pool_size,
         pool_pre_ping=True,
+        hide_parameters=True,
         connect_args={"connect_timeout": 10, "options": "-c synchronous_commit=on"},
     )
 
@@ -70,6 +79,7 @@ def _prepare_sqlite(engine: Engine) -> None:
             "synchronous=FULL",
             "foreign_keys=ON",
             "secure_delete=ON",
+            "recursive_triggers=ON",  # or REPLACE deletes past the guards
             f"busy_timeout={_PATIENCE * 1000:.0f}",
         ):
             cursor.execute(f"PRAGMA {pragma}")
@@ -77,31 +87,34 @@ def _prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
-        if connection.get_execution_options().get("read_only", False):
+        options = connection.get_execution_options()
+        if options.get("read_only", False):
             connection.exec_driver_sql("BEGIN")
-        elif not _begin_in_turn(connection.connection.driver_connection):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")  # fails again, in SQLAlchemy's words
+            return
+        driver = connection.connection.driver_connection
+        driver.execute("PRAGMA busy_timeout=0")
+        try:
+            if not _begin_in_turn(driver, options.get("patience", _PATIENCE)):
+                connection.exec_driver_sql("BEGIN IMMEDIATE")  # fails again, in SQLAlchemy's words
+        finally:
+            driver.execute(f"PRAGMA busy_timeout={_PATIENCE * 1000:.0f}")
 
 
-def _begin_in_turn(driver: sqlite3.Connection) -> bool:
+def _begin_in_turn(driver: sqlite3.Connection, patience: float) -> bool:
     """Begin to write as soon as nobody else does; False where it cannot be, or took too long.
 
     Left to itself, SQLite sleeps up to 100 ms between two tries, and so through the millisecond
     that a busy writer leaves to others after each commit.
     """
-    deadline = time.monotonic() + _PATIENCE
-    driver.execute("PRAGMA busy_timeout=0")
-    try:
-        while True:
-            try:
-                driver.execute("BEGIN IMMEDIATE")
-                return True
-            except sqlite3.Error as error:
-                if not _is_busy(error) or time.monotonic() > deadline:
-                    return False
-            time.sleep(random.uniform(*_BETWEEN_TRIES))
-    finally:
-        driver.execute(f"PRAGMA busy_timeout={_PATIENCE * 1000:.0f}")
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+            return True
+        except sqlite3.Error as error:
+            if not _is_busy(error) or time.monotonic() > deadline:
+                return False
+        time.sleep(random.uniform(*_BETWEEN_TRIES))
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
@@ -114,6 +127,14 @@ def reading(sessions: Sessions) -> Iterator[Session]:
     """Open a session that only reads, so that on SQLite it waits for no writer."""
     with sessions() as session:
         session.connection(execution_options={"read_only": True})
+        yield session
+
+
+@contextmanager
+def writing_soon(sessions: Sessions, patience: float) -> Iterator[Session]:
+    """Open a session that writes, but on SQLite waits for its turn only so many seconds."""
+    with sessions.begin() as session:
+        session.connection(execution_options={"patience": patience})
         yield session
 
 

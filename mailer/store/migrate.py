@@ -12,6 +12,7 @@ from sqlalchemy import Engine, inspect
 
 from mailer.domain.errors import Refusal
 from mailer.store.engine import open_engine, refuse_unreachable
+from mailer.store.roles import grant, refuse_stranger
 from mailer.store.vault import Vault
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -21,10 +22,11 @@ class WrongDatabaseVersion(Refusal):
     """The database's tables are not those of this version of the program."""
 
 
-def upgrade(url: str, vault: Vault | None = None) -> None:
+def upgrade(url: str, vault: Vault | None = None, *, role: str | None = None) -> None:
     """Create or upgrade all tables in one transaction; does nothing where all is up to date.
 
-    The vault seals what an older version has left open; an empty database needs none.
+    The vault seals what an older version has left open; an empty database needs none. `role` is
+    the service's on PostgreSQL, where it is another than the owner's: it is granted what it needs.
     """
     engine = open_engine(url)
     try:
@@ -35,12 +37,14 @@ def upgrade(url: str, vault: Vault | None = None) -> None:
             config.attributes["connection"] = connection
             config.attributes["vault"] = vault
             command.upgrade(config, "head")
+            if role is not None:
+                grant(connection, role)
     finally:
         engine.dispose()
 
 
-def create(url: str) -> None:
-    """Make the tables in an empty database; one that has tables is only looked at.
+def create(url: str, *, role: str | None = None) -> None:
+    """Make the tables in an empty database; in one that has them, only see to the service's role.
 
     Raises WrongDatabaseVersion: an older database is upgraded when an operator says so.
     """
@@ -49,10 +53,13 @@ def create(url: str) -> None:
         refuse_unreachable(engine, make=True)
         if _current(engine) is not None:
             refuse_wrong_version(engine)
+            if role is not None:
+                with engine.begin() as connection:
+                    grant(connection, role)
             return
     finally:
         engine.dispose()
-    upgrade(url)
+    upgrade(url, role=role)
 
 
 def refuse_wrong_version(engine: Engine) -> None:
@@ -84,6 +91,7 @@ def _refuse_newer(engine: Engine) -> None:
 
 
 def _current(engine: Engine) -> str | None:
+    refuse_stranger(engine)
     with engine.connect().execution_options(read_only=True) as connection:
         return MigrationContext.configure(connection).get_current_revision()
 

@@ -44,24 +44,38 @@ def find_or_add_reader(
     what somebody else told us. The row lock makes all events of one reader one after the other.
     """
     hashed = address_hash(address, key)
-    insert_once(
-        session,
-        Subscriber,
-        {
-            "email": str(address),
-            "address_hash": hashed,
-            "provider": receiving_provider(address),
-            "name": details.name,
-            "locale": details.locale,
-            "timezone": details.timezone,
-            "attributes": {},
-            "created_at": now,
-            "sealed_key": Vault.of(session).new_key()[1],
-        },
-    )
-    return session.scalars(
+    while True:
+        insert_once(
+            session,
+            Subscriber,
+            {
+                "email": str(address),
+                "address_hash": hashed,
+                "provider": receiving_provider(address),
+                "name": details.name,
+                "locale": details.locale,
+                "timezone": details.timezone,
+                "attributes": {},
+                "created_at": now,
+                "sealed_key": Vault.of(session).new_key()[1],
+            },
+        )
+        reader = lock_reader_of(session, hashed)
+        if reader is not None:
+            return reader
+        # Stood there, and was erased while we waited for the lock: they are new now.
+
+
+def lock_reader_of(session: Session, hashed: str) -> Subscriber | None:
+    """Return the reader of the mailbox with this keyed hash, locked until the transaction ends."""
+    return session.scalar(
         select(Subscriber).where(Subscriber.address_hash == hashed).with_for_update()
-    ).one()
+    )
+
+
+def reader_with_hash(session: Session, hashed: str) -> int | None:
+    """Return the number of the reader whose address has this keyed hash."""
+    return session.scalar(select(Subscriber.id).where(Subscriber.address_hash == hashed))
 
 
 def lock_reader(session: Session, subscriber_id: int) -> Subscriber | None:

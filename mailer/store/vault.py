@@ -1,8 +1,8 @@
 """Readers' keys, and the personal evidence that is sealed under them.
 
 Every reader has a random key of their own. It is kept sealed under MAILER_EVIDENCE_KEY with the
-reader's row, and destroyed with it: whatever was sealed under it is then unreadable everywhere,
-in old backups too.
+reader's row, and destroyed with it: what was sealed under it cannot be read any more, wherever a
+copy of it lies, as long as that copy is without the row.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hmac
 import json
 import os
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
@@ -37,6 +37,10 @@ class Vault:
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._keys = keys
+
+    def __reduce__(self) -> tuple[type[Vault], tuple[Sequence[bytes]]]:
+        """Go to another process of ours as the keys alone: what is made of them stays here."""
+        return Vault, (self._keys,)
 
     @staticmethod
     def of(session: Session) -> Vault:
@@ -66,8 +70,12 @@ class Vault:
 
     def seal(self, reader_key: bytes, event_id: str, personal: Mapping[str, str]) -> bytes:
         """Return the personal part of an event as nobody can read it without the reader's key."""
+        return self.seal_spelled(reader_key, event_id, canonical(personal))
+
+    def seal_spelled(self, reader_key: bytes, event_id: str, spelled: bytes) -> bytes:
+        """Seal a personal part that is spelled already."""
         nonce = os.urandom(_NONCE)
-        return nonce + _cipher(reader_key).encrypt(nonce, canonical(personal), event_id.encode())
+        return nonce + _cipher(reader_key).encrypt(nonce, spelled, event_id.encode())
 
     def open(self, reader_key: bytes, event_id: str, sealed: bytes) -> dict[str, str]:
         """Return the personal part of an event; raises LostEvidence."""
@@ -95,6 +103,11 @@ class Vault:
 
 
 def _cipher(reader_key: bytes) -> AESGCM:
+    return _kind_of_cipher()(hmac.digest(reader_key, _OF_EVIDENCE, "sha256"))
+
+
+@cache
+def _kind_of_cipher() -> type[AESGCM]:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    return AESGCM(hmac.digest(reader_key, _OF_EVIDENCE, "sha256"))
+    return AESGCM

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import secrets
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from email import message_from_bytes
 from email.message import EmailMessage
-from email.policy import default
+from email.parser import Parser
+from email.policy import compat32, default
+from email.utils import getaddresses
 from pathlib import Path
 
 import structlog
@@ -97,12 +100,30 @@ class Mailbox:
         found = (self.get(mail_id) for mail_id in self.ids()[:limit])
         return [mail for mail in found if mail is not None]
 
+    def forget(self, is_theirs: Callable[[str], bool]) -> int:
+        """Delete the mails to an address, also what was only begun; return how many there were."""
+        gone = 0
+        for pattern in ("*.eml", ".*.part"):
+            for path in list(self.folder.glob(pattern)):
+                with contextlib.suppress(FileNotFoundError):  # somebody else was quicker
+                    if any(map(is_theirs, _recipients(path.read_bytes()))):
+                        path.unlink()
+                        gone += 1
+        return gone
+
     def clear(self) -> int:
         """Delete all mails; return how many there were."""
         ids = self.ids()
         for mail_id in ids:
             (self.folder / f"{mail_id}.eml").unlink(missing_ok=True)
         return len(ids)
+
+
+def _recipients(raw: bytes) -> list[str]:
+    """Return the addresses that a mail is to; a header that is not ASCII is UTF-8 (RFC 6532)."""
+    headers = raw.partition(b"\r\n\r\n")[0].decode("utf-8", "replace")
+    named = Parser(policy=compat32).parsestr(headers, headersonly=True).get_all("To", [])
+    return [address for _, address in getaddresses(named)]
 
 
 class CaptureListener:

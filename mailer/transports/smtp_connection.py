@@ -78,6 +78,11 @@ class SmtpConnection:
         """Whether another message may be offered."""
         return not self._wire.broken and not self._wire.spoken_to
 
+    @property
+    def tls(self) -> str:
+        """The version of TLS that is spoken, or "" in the clear."""
+        return self._wire.tls
+
     async def hello(self, name: str) -> None:
         """Introduce ourselves and learn what the relay can do."""
         reply = await self.command(f"EHLO {name}")

@@ -50,6 +50,12 @@ class Wire(asyncio.Protocol):
         """Whether the relay has said something that nobody asked, such as a 421 to an idle us."""
         return bool(self._replies)
 
+    @property
+    def tls(self) -> str:
+        """The version of TLS that is spoken, or "" in the clear."""
+        secured = self._transport.get_extra_info("ssl_object") if self._transport else None
+        return (secured.version() or "") if secured is not None else ""
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports have the methods of asyncio.Transport and are no subclass of it
         self._transport = cast(asyncio.Transport, transport)

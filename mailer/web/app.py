@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from mailer.services.newsletters import list_newsletters
 from mailer.transports.capture import CaptureListener
-from mailer.web import archive, consent, health, inbox, signup
+from mailer.web import archive, consent, health, inbox, rights, signup
 from mailer.web.pages import error_page, page, pages_folder
 from mailer.web.running import while_reading
 from mailer.wiring import Parts
@@ -42,6 +42,7 @@ def create_app(parts: Parts) -> Starlette:
             Route("/", home, methods=["GET"]),
             *signup.routes(),
             *consent.routes(),
+            *rights.routes(),
             *archive.routes(),
             *inbox.routes(),
             *health.routes(),

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from mailer.domain.errors import Refusal
 from mailer.services.alive import alive_workers
 from mailer.store.engine import reading
+from mailer.store.halting import ADVICE, halted_reason
 from mailer.store.migrate import refuse_wrong_version
 from mailer.store.models import delivery
 from mailer.store.relays import troubles
@@ -35,9 +36,10 @@ async def alive(_request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """Database, Redis and relay: each by name; 503 where the database is not there.
+    """Database, Redis, relay, and whether anything is sent; 503 where the database is not there.
 
-    A silent Redis or a relay that is being left alone is told, but no reason to take no sign-ups.
+    A silent Redis, a relay that is being left alone, or a halt is told, but is no reason to take
+    no sign-ups.
     """
     parts: Parts = request.app.state.parts
     answer = await run_in_threadpool(_examine, parts)
@@ -51,17 +53,20 @@ async def metrics(request: Request) -> Response:
 
 
 def _examine(parts: Parts) -> dict[str, object]:
+    sending = "ok"
     try:
         refuse_wrong_version(parts.engine)
         database = "ok"
         with reading(parts.sessions) as session:
+            if (reason := halted_reason(session)) is not None:
+                sending = f"halted: {reason} {ADVICE}"
             relays = {
                 name: reason for name, reason, until in troubles(session) if until > parts.now()
             }
     except (Refusal, SQLAlchemyError) as error:
         database, relays = str(error).splitlines()[0], {}
     redis = "ok" if parts.doorbell.alive() else "silent; workers look for themselves"
-    return {"database": database, "redis": redis, "relays": relays or "ok"}
+    return {"database": database, "redis": redis, "relays": relays or "ok", "sending": sending}
 
 
 def _metrics(parts: Parts) -> bytes:

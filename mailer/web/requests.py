@@ -71,14 +71,19 @@ def texts(form: FormData, name: str) -> tuple[str, ...]:
 
 
 def evidence(request: Request, method: Method, settings: Settings) -> Evidence:
-    """Return where an act of consent came from. A link's token does not become evidence."""
+    """Return where an act of consent came from, as far as it is to be kept (MAILER_EVIDENCE).
+
+    A link's token does not become evidence.
+    """
     path = request.url.path
     shown = path if path.startswith("/n/") else path[:3] + "…"
+    agent = text_of(request.headers.get("user-agent", ""), 500)
+    kept = settings.evidence
     return Evidence(
         method=method,
-        ip=client_ip(request, settings.trusted_proxies),
-        user_agent=text_of(request.headers.get("user-agent", ""), 500),
-        page_url=f"{settings.public_url}{text_of(shown, 300)}",
+        ip=client_ip(request, settings.trusted_proxies) if "ip" in kept else "",
+        user_agent=agent if "user-agent" in kept else "",
+        page_url=f"{settings.public_url}{text_of(shown, 300)}" if "page" in kept else "",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import building as b
 from crash.ledger_world import GRACE, LEASE, LONG_AGO, READERS, C, Hand, LedgerWorld, S
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
@@ -18,9 +19,7 @@ from mailer.services.campaign_course import (
     close_ended,
     finish_done,
     pause_campaign,
-    reconcile,
     resume_campaign,
-    retry_failed,
 )
 from mailer.services.preferences import leave
 from mailer.services.reconciling import settle_findings
@@ -238,9 +237,9 @@ class LedgerMachine(LedgerWorld):
                 case "pause or resume" if state is C.PAUSED:
                     resume_campaign(session, campaign, now=now)
                 case "sent" | "resend" if reopens:
-                    reconcile(session, campaign, presume=order, now=now)
+                    b.decide(session, campaign, order, now)
                 case "retry" if reopens:
-                    retry_failed(session, campaign, now=now)
+                    b.decide(session, campaign, "retry", now)
                 case "cancel" if state in (C.SENDING, C.PAUSED) and self.steps > 30:
                     cancel_campaign(session, campaign, now=now)
         if order == "resend" and reopens:

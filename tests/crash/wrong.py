@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.deliveries import DeliveryState
 from mailer.services.allotting import Allotment
-from mailer.services.ledger_desk import Effect, LedgerDesk, Told
+from mailer.services.ledger_desk import LedgerDesk
+from mailer.services.visits import Effect, Told
 from mailer.store.ledger import Gated, GateRequest, Settlement
 from mailer.store.models import delivery
 

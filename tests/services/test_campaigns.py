@@ -14,7 +14,6 @@ from mailer.services.campaign_course import (
     finish_done,
     pause_campaign,
     resume_campaign,
-    retry_failed,
     schedule_campaign,
     start_campaign,
 )
@@ -48,12 +47,10 @@ def test_what_is_mended_after_a_test_mail_stands_in_the_preview_and_in_what_read
     parts: Parts,
 ) -> None:
     campaign_id = draft(parts)
-    with parts.sessions.begin() as session:
-        campaign = session.get_one(Campaign, campaign_id)
-        send_test(
-            session, campaign, parse_address("desk@news.test"), renderer=parts.renderer,
-            suppression_key=parts.suppression_key, now=parts.now(),
-        )  # fmt: skip
+    send_test(
+        parts.sessions, campaign_id, parse_address("desk@news.test"), renderer=parts.renderer,
+        suppression_key=parts.suppression_key, now=parts.now(),
+    )  # fmt: skip
     edit(parts, postal_address="9 New Street")
     with parts.sessions.begin() as session:
         campaign = session.get_one(Campaign, campaign_id)
@@ -78,12 +75,12 @@ def test_a_test_mail_to_an_address_that_is_suppressed_meanwhile_does_not_go(part
     campaign_id = draft(parts)
     address = parse_address("desk@news.test")
     hashed = b.address_hash(address, parts.suppression_key)
+    for _ in range(2):
+        send_test(
+            parts.sessions, campaign_id, address, renderer=parts.renderer,
+            suppression_key=parts.suppression_key, now=parts.now(),
+        )  # fmt: skip
     with parts.sessions.begin() as session:
-        for _ in range(2):
-            send_test(
-                session, session.get_one(Campaign, campaign_id), address, renderer=parts.renderer,
-                suppression_key=parts.suppression_key, now=parts.now(),
-            )  # fmt: skip
         suppress(session, hashed, b.SuppressionReason.OPERATOR, now=b.NOW)
         session.execute(update(delivery).where(delivery.c.id == 2).values(
             state="queued", settled_at=None
@@ -194,7 +191,7 @@ def test_nothing_of_a_cancelled_campaign_is_tried_again(parts: Parts) -> None:
         campaign = session.get_one(Campaign, campaign_id)
         cancel_campaign(session, campaign, now=parts.now())
         with pytest.raises(CannotCampaign, match="is cancelled"):
-            retry_failed(session, campaign, now=parts.now())
+            b.decide(session, campaign, "retry", parts.now())
 
 
 def test_a_retry_and_the_end_of_a_campaign_do_not_cross(parts: Parts) -> None:
@@ -202,7 +199,7 @@ def test_a_retry_and_the_end_of_a_campaign_do_not_cross(parts: Parts) -> None:
     with parts.sessions.begin() as session:
         session.execute(update(delivery).values(state="failed", settled_at=parts.now()))
     with parts.sessions.begin() as session:
-        retry_failed(session, session.get_one(Campaign, campaign_id), now=parts.now())
+        b.decide(session, session.get_one(Campaign, campaign_id), "retry", parts.now())
         if parts.engine.dialect.name == "postgresql":
             with parts.sessions.begin() as other:
                 assert finish_done(other, now=parts.now()) == 0

@@ -6,6 +6,7 @@ import building as b
 from sqlalchemy import select
 
 from mailer.domain.consent import Method
+from mailer.services.expiring import expire_requests
 from mailer.services.notices import publish_notice
 from mailer.services.preferences import (
     leave,
@@ -15,7 +16,6 @@ from mailer.services.signup import (
     Signup,
     SignupOutcome,
     confirm,
-    expire_requests,
     open_confirmation,
     request_signup,
 )

@@ -19,7 +19,6 @@ from mailer.services.campaign_course import (
     close_ended,
     finish_done,
     pause_campaign,
-    reconcile,
 )
 from mailer.store.ledger import (
     GateRequest,
@@ -173,7 +172,7 @@ def test_a_frozen_worker_that_surely_sent_nothing_takes_its_mail_back_from_uncer
             assert found.state == "finished"
             match then:
                 case "presume sent" | "presume resend":
-                    reconcile(session, found, presume=then.partition(" ")[2], now=parts.now())
+                    b.decide(session, found, then.partition(" ")[2], parts.now())
                 case "cancel":
                     found.state = "sending"  # as if another mail were still to be sent
                     cancel_campaign(session, found, now=parts.now())

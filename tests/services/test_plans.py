@@ -19,7 +19,6 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.orm import Session
 
 from mailer.domain.deliveries import DeliveryState
-from mailer.services.campaign_course import retry_failed
 from mailer.services.reports import deliveries
 from mailer.services.signup import _confirmations_since
 from mailer.store import hot
@@ -29,6 +28,7 @@ from mailer.store.ledger import (
     claim,
     close_campaign,
     close_for_address,
+    close_for_addresses,
     close_for_purpose,
     counts,
     exchange,
@@ -156,8 +156,11 @@ WORK: dict[str, Callable[[Session, Campaign], object]] = {
     "suppress": lambda session, _: close_for_address(
         session, "hash", 1, DeliveryState.SUPPRESSED, now=b.NOW
     ),
+    "suppress many": lambda session, _: close_for_addresses(
+        session, {"hash", "another"}, {1, 2}, DeliveryState.SUPPRESSED, now=b.NOW
+    ),
     "confirmations of today": lambda session, _: _confirmations_since(session, 1, 1, b.NOW),
-    "retry": lambda session, campaign: retry_failed(session, campaign, now=b.NOW),
+    "retry": lambda session, campaign: b.decide(session, campaign, "retry", b.NOW),
     "deliveries": lambda session, campaign: deliveries(session, campaign, message_id_of=str),
 }
 
@@ -182,4 +185,21 @@ def test_a_claim_reads_the_index_over_open_deliveries(parts: Parts, campaign: in
         session.rollback()
     index = {"sqlite": "ix_delivery_open_due", "postgresql": "campaign_id_next_at_idx"}
     assert any(index[parts.engine.dialect.name] in step for step in plans), "\n".join(plans)
+    assert campaign
+
+
+def test_the_gate_finds_consent_and_its_end_by_key_and_on_postgresql_in_the_index_alone(
+    parts: Parts, campaign: int
+) -> None:
+    requests = [GateRequest(1, 202601, 0)]
+    with parts.sessions() as session, explained(parts) as plans:
+        if parts.engine.dialect.name == "postgresql":
+            session.execute(text("SET LOCAL enable_seqscan = off"))  # the tables are small here
+        exchange(session.connection(), [], requests, lease=timedelta(minutes=1))
+        session.rollback()
+    only = {
+        "sqlite": "subscription USING INDEX sqlite_autoindex_subscription_1 (subscriber_id=? AND",
+        "postgresql": "Index Only Scan using ix_subscription_active",
+    }
+    assert any(only[parts.engine.dialect.name] in step for step in plans), "\n".join(plans)
     assert campaign

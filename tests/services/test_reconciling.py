@@ -16,7 +16,6 @@ from mailer.services.campaign_course import (
     CannotCampaign,
     cancel_campaign,
     finish_done,
-    reconcile,
 )
 from mailer.services.preferences import leave
 from mailer.services.reconciling import (
@@ -245,7 +244,7 @@ def test_what_has_changed_while_the_log_was_read_is_left_alone(
 ) -> None:
     findings = ask(parts, campaign_id, log_of(parts, ["reader0", *SURE])).findings()
     with parts.sessions.begin() as session:
-        reconcile(session, session.get_one(Campaign, campaign_id), presume="sent", now=parts.now())
+        b.decide(session, session.get_one(Campaign, campaign_id), "sent", parts.now())
     assert settle(parts, campaign_id, findings, resend=True) == (0, 0)
     assert states(parts) == ["presumed_sent"] * 3
 

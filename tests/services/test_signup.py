@@ -57,7 +57,7 @@ def test_every_event_points_to_the_wording_that_was_on_the_page(parts: Parts) ->
         ]
         for notice in session.scalars(select(Notice)):
             newsletter = session.get_one(Newsletter, notice.newsletter_id)
-            assert wording_of(session, newsletter, notice).sha256 == notice.sha256
+            assert wording_of(newsletter, notice).sha256 == notice.sha256
 
 
 def test_only_ticked_purposes_are_asked_for(parts: Parts) -> None:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificates import certificate
 from sink import DROP, DROP_AFTER_DOT, Sink, Trouble, accepted_by, no_trouble
 
 from mailer.domain.relays import RelayConfig, Security
@@ -190,38 +185,8 @@ def test_nothing_listens_is_told_from_a_refusing_relay(tmp_path: Path) -> None:
     with_sink(tmp_path, refusing, at("CONNECT", "554 5.3.2 closed"))
 
 
-def _certificate(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Return the contexts of a server for `localhost` and of a client that trusts it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    (folder / "c.pem").write_bytes(pem)
-    (folder / "k.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(folder / "c.pem", folder / "k.pem")
-    return server, ssl.create_default_context(cadata=pem.decode())
-
-
 def test_starttls_is_verified_and_fails_closed(tmp_path: Path) -> None:
-    server, client = _certificate(tmp_path)
+    server, client = certificate(tmp_path)
 
     async def trusted(sink: Sink) -> Offered:
         connection = await transport(sink, Security.STARTTLS, tls=client).connect()

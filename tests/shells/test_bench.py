@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 import bench.log
+from bench import audit, content
 from bench.send import main
+from mailer.services.audit import Audit
 
 POSTFIX = Path("/usr/sbin/smtp-source")
 
@@ -28,3 +30,11 @@ def test_the_log_takes_in_events_while_readers_sign_up(capfd: pytest.CaptureFixt
     assert row["leaves"] >= 20_001
     assert row["signups"] > 0
     assert "leaves per second" in capfd.readouterr().out
+
+
+def test_what_the_audits_bench_builds_is_sound(tmp_path: Path) -> None:
+    parts = audit.build(content.settings(tmp_path, f"sqlite:///{tmp_path}/bench.db", 1, 1), 300)
+    walk = Audit(parts.sessions, notary=parts.notary, home=parts.settings.home)
+    assert [each for each in walk.findings() if not each.kind.is_note] == []
+    assert (walk.looked["events"], walk.looked["tiles"], walk.looked["deliveries"]) == (300, 1, 300)
+    parts.engine.dispose()

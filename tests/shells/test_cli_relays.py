@@ -70,6 +70,7 @@ BAD = {
     (*("relay", "add", "ses", "--url", "smtp://x"), "--warm-up", "5", "--warm-up-growth", "0.5"): (
         "factor"
     ),
+    ("relay", "add", "ses", "--url", "smtp://x", "--warm-up-growth", "2"): "needs --warm-up",
     ("relay", "pause", "nothing"): "there are default",
     ("relay", "remove", "default", "--yes"): "MAILER_SMTP_URL",
     ("provider", "release", "google"): "provider list",

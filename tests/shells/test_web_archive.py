@@ -45,10 +45,12 @@ def test_a_draft_that_was_cancelled_is_not_in_the_archive(
             session, made, purpose="updates", subject="Secret",
             article_ids=b.articles(session, made, 1), now=b.NOW,
         )  # fmt: skip
-        send_test(
-            session, campaign, b.parse_address("desk@news.test"), renderer=sqlite_parts.renderer,
-            suppression_key=sqlite_parts.suppression_key, now=sqlite_parts.now(),
-        )  # fmt: skip
-        cancel_campaign(session, campaign, now=b.NOW)
-        public_id = campaign.public_id
+        campaign_id, public_id = campaign.id, campaign.public_id
+    send_test(
+        sqlite_parts.sessions, campaign_id, b.parse_address("desk@news.test"),
+        renderer=sqlite_parts.renderer, suppression_key=sqlite_parts.suppression_key,
+        now=sqlite_parts.now(),
+    )  # fmt: skip
+    with sqlite_parts.sessions.begin() as session:
+        cancel_campaign(session, session.get_one(b.Campaign, campaign_id), now=b.NOW)
     assert client.get(f"/a/{public_id}").status_code == 404

@@ -31,7 +31,9 @@ LEAF = Leaf(
 )
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.from_regex(r"[a-z_]{1,8}"), inner),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), inner)
+    ),
 )
 
 

@@ -9,7 +9,10 @@ settle   sending → sent, queued, failed, uncertain, by fence
 close    what a withdrawal, a suppression, a cancellation ends at once
 recover  what a dead worker left behind
 requeue  what a person orders: try again, take as sent
+doubt    in a restored backup, what may have gone out since
 evidence what settles an uncertain delivery: a relay's log, a worker that tells it late
+person   one reader's mails, when they ask for everything about them
+forget   what is forgotten of mails in time
 
 `docs/crash-table.md` says for every step what a crash there leaves and who repairs it.
 """
@@ -19,8 +22,10 @@ from mailer.store.ledger.close import (
     close_campaign,
     close_confirmations,
     close_for_address,
+    close_for_addresses,
     close_for_purpose,
 )
+from mailer.store.ledger.doubt import doubt_open
 from mailer.store.ledger.evidence import (
     BY_LOG,
     Proof,
@@ -30,41 +35,61 @@ from mailer.store.ledger.evidence import (
     surely_sent,
 )
 from mailer.store.ledger.exchange import Gated, GateRequest, Settlement, exchange
+from mailer.store.ledger.forget import (
+    BEGIN_OF_ATTEMPTS,
+    Place,
+    count_attempts,
+    count_test_addresses,
+    delete_attempts,
+    forget_test_addresses,
+)
 from mailer.store.ledger.hold import let_go, put_off
+from mailer.store.ledger.person import attempts_of, mails_of
 from mailer.store.ledger.plan import Planned, plan_chunk, queue_mail
 from mailer.store.ledger.recover import expire_overdue, find_abandoned, recover_abandoned
 from mailer.store.ledger.report import count_open, counts, has_open, uncertain
-from mailer.store.ledger.requeue import presume_sent, requeue
+from mailer.store.ledger.requeue import in_state, presume_sent, requeue
 from mailer.store.ledger.sample import Sample, choose_sample, has_untried, sample_outcome
 
 __all__ = [
+    "BEGIN_OF_ATTEMPTS",
     "BY_LOG",
     "OF_NO_CAMPAIGN",
     "Claimed",
     "GateRequest",
     "Gated",
+    "Place",
     "Planned",
     "Proof",
     "Sample",
     "Settlement",
     "Source",
+    "attempts_of",
     "choose_sample",
     "claim",
     "close_campaign",
     "close_confirmations",
     "close_for_address",
+    "close_for_addresses",
     "close_for_purpose",
+    "count_attempts",
     "count_open",
+    "count_test_addresses",
     "counts",
+    "delete_attempts",
+    "doubt_open",
     "doubts",
     "exchange",
     "expire_overdue",
     "find_abandoned",
     "find_doubt",
+    "forget_test_addresses",
     "hand_back",
     "has_open",
     "has_untried",
+    "in_state",
     "let_go",
+    "mails_of",
     "plan_chunk",
     "presume_sent",
     "put_off",

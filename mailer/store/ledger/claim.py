@@ -30,6 +30,7 @@ from sqlalchemy import (
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.deliveries import DeliveryState, Lane
 from mailer.store.clock import DatabaseTime
+from mailer.store.halting import halted_reason
 from mailer.store.models import Campaign, Subscriber, Variant, delivery
 from mailer.store.rowset import Rowset
 
@@ -75,7 +76,9 @@ OF_NO_CAMPAIGN = Source(None, None, None, Lane.TRANSACTIONAL)
 
 
 def sources(connection: Connection) -> list[Source]:
-    """Return where deliveries may be due, in the order in which they go."""
+    """Return where deliveries may be due, in the order in which they go; nowhere while halted."""
+    if halted_reason(connection) is not None:
+        return []
     campaigns = [Source(*row) for row in connection.execute(_campaigns())]
     return [OF_NO_CAMPAIGN, *campaigns]
 
@@ -94,7 +97,8 @@ def claim(
     `among`: all sources unless said; so no row of a paused campaign is ever walked over. What is
     for the `blocked` providers is left where it is. Takes rows that are queued and due, and rows
     whose lease another worker let run out: they were never past the gate, so that doing them again
-    is safe. Raising the fence makes whatever that other worker still does worthless.
+    is safe. Raising the fence makes whatever that other worker still does worthless. What is for a
+    reader who has been erased is ended.
     """
     for source in sources(connection) if among is None else among:
         statement = _lease(
@@ -112,9 +116,13 @@ def claim(
             "lease": lease.total_seconds(),
             **_BLOCKED.parameters([(provider,) for provider in blocked]),
         }
-        rows = connection.execute(statement, parameters).all()
-        if rows:
-            return _with_readers(connection, sorted(rows, key=itemgetter(0)))
+        while rows := connection.execute(statement, parameters).all():
+            claimed = _with_readers(connection, sorted(rows, key=itemgetter(0)))
+            there = [item for item in claimed if item.email]
+            if len(there) < len(claimed):
+                _end_without_reader(connection, [item for item in claimed if not item.email])
+            if there:
+                return there
     return []
 
 
@@ -203,6 +211,15 @@ def _lease(dialect: str, of_no_campaign: bool, of_newsletter: bool, blocks: bool
 
 @cache
 def _hand_back(dialect: str) -> Update:
+    return _given_up(dialect).values(state=_S.QUEUED.value)
+
+
+@cache
+def _withdraw(dialect: str) -> Update:
+    return _given_up(dialect).values(state=_S.WITHDRAWN.value, settled_at=DatabaseTime())
+
+
+def _given_up(dialect: str) -> Update:
     leases = _LEASES.table(dialect)
     return (
         update(delivery)
@@ -212,7 +229,7 @@ def _hand_back(dialect: str) -> Update:
             delivery.c.fence == leases.c.fence,
             delivery.c.state == _S.LEASED.value,
         )
-        .values(state=_S.QUEUED.value, lease_until=None, leased_by=None)
+        .values(lease_until=None, leased_by=None)
     )
 
 
@@ -220,6 +237,12 @@ def _hand_back(dialect: str) -> Update:
 def _readers(dialect: str) -> Select[int, str, str]:
     ids = _IDS.table(dialect)
     return select(Subscriber.id, Subscriber.email, Subscriber.name).where(Subscriber.id == ids.c.id)
+
+
+def _end_without_reader(connection: Connection, claimed: Sequence[Claimed]) -> None:
+    """End what is for a reader who has been erased since it was planned, or tried before."""
+    leases = [(item.id, item.period, item.fence) for item in claimed]
+    connection.execute(_withdraw(connection.dialect.name), _LEASES.parameters(leases))
 
 
 def _with_readers(connection: Connection, rows: Sequence[Row[Any]]) -> list[Claimed]:

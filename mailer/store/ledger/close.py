@@ -67,6 +67,42 @@ def close_for_address(
     return sum(_close(session, state, now, each, *of_newsletter) for each in conditions)
 
 
+def close_for_addresses(
+    session: Session,
+    address_hashes: Collection[str],
+    subscriber_ids: Collection[int],
+    state: DeliveryState,
+    *,
+    now: datetime,
+    newsletter_id: int | None = None,
+) -> int:
+    """End all open deliveries to many addresses (of one newsletter); return how many.
+
+    The rows are locked by id first, as the ledger's rounds lock them: many rows of many readers
+    in no order would be a deadlock before long.
+    """
+    of_newsletter = (delivery.c.newsletter_id == newsletter_id,) if newsletter_id else ()
+    closed = 0
+    for each in (
+        delivery.c.campaign_id.is_(None) & delivery.c.recipient_hash.in_(address_hashes),
+        delivery.c.subscriber_id.in_(subscriber_ids),
+    ):
+        open_ones = select(delivery.c.period, delivery.c.id).where(
+            delivery.c.settled_at.is_(None), delivery.c.state.in_(_CLOSABLE), each, *of_newsletter
+        )
+        rows = session.execute(open_ones.order_by(delivery.c.id).with_for_update()).all()
+        for begin in range(0, len(rows), _BATCH):
+            some = rows[begin : begin + _BATCH]
+            closed += _close(
+                session,
+                state,
+                now,
+                delivery.c.id.in_([row.id for row in some]),
+                delivery.c.period.in_({row.period for row in some}),
+            )
+    return closed
+
+
 def close_campaign(
     session: Session, campaign: Campaign, state: DeliveryState, *, now: datetime
 ) -> int:

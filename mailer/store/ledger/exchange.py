@@ -37,6 +37,7 @@ from mailer.domain.campaigns import CampaignState
 from mailer.domain.deliveries import DeliveryKind, DeliveryState
 from mailer.store.audience import has_consent, has_request, is_suppressed
 from mailer.store.clock import DatabaseTime
+from mailer.store.halting import is_halted
 from mailer.store.hot import run
 from mailer.store.models import Campaign, attempt, delivery
 from mailer.store.once import Insert, insert_for
@@ -213,10 +214,11 @@ def _gate(dialect: str) -> Update:
 
 @cache
 def _close_refused(dialect: str) -> ClauseElement:
-    """End what consent or suppression forbids; what only waits for its campaign goes back."""
+    """End what consent or suppression forbids; what only has to wait goes back."""
     asked = _ASKED.table(dialect)
     suppressed = _suppressed()
-    waits = and_(~suppressed, delivery.c.kind == DeliveryKind.CAMPAIGN.value, ~_campaign_sends())
+    for_campaign = and_(delivery.c.kind == DeliveryKind.CAMPAIGN.value, ~_campaign_sends())
+    waits = and_(~suppressed, or_(is_halted(), for_campaign))
     return (
         update(delivery)
         .where(_ours(asked), ~_may_go())
@@ -253,6 +255,7 @@ def _may_go() -> ColumnElement[bool]:
     )
     kind = delivery.c.kind
     return and_(
+        ~is_halted(),
         ~_suppressed(),
         or_(
             and_(
@@ -267,7 +270,10 @@ def _may_go() -> ColumnElement[bool]:
 
 def _suppressed() -> ColumnElement[bool]:
     return is_suppressed(
-        delivery.c.subscriber_id, delivery.c.newsletter_id, delivery.c.recipient_hash
+        delivery.c.subscriber_id,
+        delivery.c.newsletter_id,
+        delivery.c.recipient_hash,
+        asks=delivery.c.kind == DeliveryKind.CONFIRMATION.value,
     )
 
 

@@ -61,7 +61,7 @@ def plan_chunk(
             Subscriber.provider,
         )
         .join(Subscription, Subscription.subscriber_id == Subscriber.id)
-        .where(of_audience(campaign, after=after, upto=bound))
+        .where(of_audience(session, campaign, after=after, upto=bound))
     )
     if campaign.held:
         readers = readers.where(in_sample(campaign))

@@ -27,6 +27,7 @@ from mailer.store.rowset import Rowset
 _S = DeliveryState
 _BATCH = 5_000
 _KEYS = Rowset("found", {"period": Integer(), "id": BigInteger()})
+_REPEATABLE = [kind.value for kind in DeliveryKind if kind.is_repeatable]
 _DIED = "the worker died after the gate: nobody knows whether the relay took it"
 
 
@@ -46,9 +47,8 @@ def recover_abandoned(
 ) -> int:
     """Settle those of the deliveries that still are abandoned; return how many became uncertain.
 
-    Nobody can know whether the relay took them, so that they are `uncertain` and listed. A
-    confirmation goes back to the queue: one too many is better than none, and its Message-ID is
-    the same.
+    Nobody can know whether the relay took them, so that they are `uncertain` and listed. What may
+    be repeated goes back to the queue: its Message-ID is the same.
     """
     keys = _KEYS.table(session.get_bind().dialect.name)
     key = tuple_(delivery.c.period, delivery.c.id)
@@ -57,7 +57,7 @@ def recover_abandoned(
     connection = session.connection()
     connection.execute(
         update(delivery)
-        .where(*abandoned, delivery.c.kind == DeliveryKind.CONFIRMATION.value)
+        .where(*abandoned, delivery.c.kind.in_(_REPEATABLE))
         .values(state=_S.QUEUED.value, next_at=at(now), lease_until=None, leased_by=None),
         parameters,
     )

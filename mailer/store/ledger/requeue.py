@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, update
+from sqlalchemy import and_, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
 
@@ -14,14 +15,29 @@ from mailer.store.models import Campaign, delivery
 _S = DeliveryState
 
 
-def requeue(session: Session, campaign: Campaign, state: DeliveryState, *, now: datetime) -> int:
-    """Put the campaign's deliveries in this final state back into the queue; return how many."""
-    return _change(session, campaign, state, state=_S.QUEUED.value, next_at=now, settled_at=None)
+def in_state(session: Session, campaign: Campaign, state: DeliveryState) -> list[int]:
+    """Return the ids of the campaign's deliveries in this state, in order."""
+    statement = select(delivery.c.id).where(of_campaign(campaign), delivery.c.state == state.value)
+    return list(session.scalars(statement.order_by(delivery.c.id)))
 
 
-def presume_sent(session: Session, campaign: Campaign, *, now: datetime) -> int:
+def requeue(
+    session: Session,
+    campaign: Campaign,
+    ids: Sequence[int],
+    before: DeliveryState,
+    *,
+    now: datetime,
+) -> int:
+    """Put these deliveries back into the queue, if they are in that state; return how many."""
+    again = {"state": _S.QUEUED.value, "next_at": now, "settled_at": None}
+    return _change(session, campaign, ids, before, again)
+
+
+def presume_sent(session: Session, campaign: Campaign, ids: Sequence[int], *, now: datetime) -> int:
     """Let a person's word stand where the relay's is missing; return for how many."""
-    return _change(session, campaign, _S.UNCERTAIN, state=_S.PRESUMED_SENT.value, settled_at=now)
+    presumed = {"state": _S.PRESUMED_SENT.value, "settled_at": now}
+    return _change(session, campaign, ids, _S.UNCERTAIN, presumed)
 
 
 def of_campaign(campaign: Campaign) -> ColumnElement[bool]:
@@ -33,10 +49,21 @@ def of_campaign(campaign: Campaign) -> ColumnElement[bool]:
     )
 
 
-def _change(session: Session, campaign: Campaign, before: DeliveryState, **values: object) -> int:
+def _change(
+    session: Session,
+    campaign: Campaign,
+    ids: Sequence[int],
+    before: DeliveryState,
+    values: dict[str, object],
+) -> int:
+    # By period and id alone: with the campaign's key the whole campaign would be looked through.
     result = session.connection().execute(
         update(delivery)
-        .where(of_campaign(campaign), delivery.c.state == before.value)
+        .where(
+            delivery.c.period == campaign.period,
+            delivery.c.id.in_(ids),
+            delivery.c.state == before.value,
+        )
         .values(values)
     )
     return result.rowcount

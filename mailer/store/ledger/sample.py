@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from mailer.domain.canary import SampleOutcome
-from mailer.domain.deliveries import DeliveryState
+from mailer.domain.deliveries import NEVER_HANDED_OVER, DeliveryState
 from mailer.store.audience import of_audience
 from mailer.store.ledger.requeue import of_campaign
 from mailer.store.models import Campaign, Feedback, Subscription, delivery
@@ -36,7 +36,6 @@ _CAMPAIGNS_APART = 889_516_852
 """The prime times √2 - 1: so it is not the same readers who go first every time."""
 
 _CAME_BACK = ("bounce", "complaint")
-_NEVER_TRIED = (_S.SUPPRESSED, _S.WITHDRAWN, _S.EXPIRED, _S.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ def choose_sample(session: Session, campaign: Campaign) -> Sample:
     Only reads, which takes a few seconds for a million readers.
     """
     assert campaign.canary is not None, "it has a canary"
-    of_all = of_audience(campaign, after=0, upto=campaign.upper_subscriber_id)
+    of_all = of_audience(session, campaign, after=0, upto=campaign.upper_subscriber_id)
     audience = session.scalar(select(func.count()).where(of_all)) or 0
     readers = campaign.canary.order.readers_of(audience)
     rank = _rank(campaign)
@@ -88,7 +87,7 @@ def sample_outcome(session: Session, campaign: Campaign) -> SampleOutcome:
     state = delivery.c.state
     came_back = exists().where(Feedback.delivery_id == delivery.c.id, Feedback.kind.in_(_CAME_BACK))
     numbers = (
-        _number(state.not_in([each.value for each in _NEVER_TRIED])),
+        _number(state.not_in([each.value for each in NEVER_HANDED_OVER])),
         _number(or_(state == _S.FAILED.value, came_back)),
         _number(delivery.c.settled_at.is_(None)),
         _number(state == _S.UNCERTAIN.value),

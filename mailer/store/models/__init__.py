@@ -1,6 +1,6 @@
 """All tables, one file per subject."""
 
-from mailer.store.models.accounts import Erasure, ImportRun, OperatorAction, Witness
+from mailer.store.models.accounts import Erasure, ImportRun, JournalPending, OperatorAction, Witness
 from mailer.store.models.base import Base
 from mailer.store.models.consents import (
     ConsentEvent,
@@ -45,6 +45,7 @@ __all__ = [
     "Feedback",
     "ImportRun",
     "Installation",
+    "JournalPending",
     "LogCheckpoint",
     "LogEntry",
     "LogTile",

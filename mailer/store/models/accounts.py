@@ -34,8 +34,10 @@ class Erasure(Base):
     id: Mapped[id_column]
     subscriber_id: Mapped[int] = mapped_column(BigId, unique=True)
     address_hash: Mapped[str]
-    method: Mapped[str]
+    method: Mapped[str]  # how it was asked for
     at: Mapped[datetime]
+    cleaned_at: Mapped[datetime | None]
+    """Since when nothing of theirs is left outside of the rows; None: the sweep sees to it."""
 
 
 class ImportRun(Base):
@@ -54,7 +56,7 @@ class ImportRun(Base):
 
 
 class Witness(Base):
-    """One row: what has been told to the witness folder outside of the database.
+    """One row: how often the witness folder was told of this database, and when last.
 
     `beat` rises with every visit; a database whose number is lower than the folder's is an old one.
     """
@@ -63,6 +65,14 @@ class Witness(Base):
 
     id: Mapped[id_column]
     beat: Mapped[int] = mapped_column(BigId)
-    last_suppression_id: Mapped[int] = mapped_column(BigId)
-    last_erasure_id: Mapped[int] = mapped_column(BigId)
-    last_log_index: Mapped[int] = mapped_column(BigId)
+    seen_at: Mapped[datetime]
+
+
+class JournalPending(Base):
+    """A line that the witness folder has not been told yet (`mailer.store.journal`)."""
+
+    __tablename__ = "journal_pending"
+
+    id: Mapped[id_column]
+    journal: Mapped[str]
+    line: Mapped[dict[str, Any]]

@@ -126,6 +126,10 @@ class Campaign(Base):
         BigInteger
     )  # the audience is frozen up to here
     cursor_subscriber_id: Mapped[int] = mapped_column(BigInteger)  # planned up to here
+    renews_notice_id: Mapped[int | None] = mapped_column(BigInteger)
+    """The wording that it asks readers to agree to; its audience is who has not done so yet."""
+    answer_by: Mapped[datetime | None]
+    """When the consent of those who did not answer ends; None once they have been dealt with."""
 
     newsletter: Mapped[Newsletter] = relationship()
     purpose: Mapped[Purpose] = relationship()

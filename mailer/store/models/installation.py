@@ -20,6 +20,9 @@ class Installation(Base):
     created_at: Mapped[datetime]
     halted: Mapped[str | None]
     """Why nothing is sent until an operator says so; None while all is well."""
+    retained_at: Mapped[datetime | None]
+    """When the retention job last began; it begins once a day."""
+    halted_at: Mapped[datetime | None]
 
 
 class Publisher(Base):

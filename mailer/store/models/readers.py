@@ -109,6 +109,7 @@ class Subscription(Base):
             "ix_subscription_active",
             "purpose_id",
             "subscriber_id",
+            "valid_until",  # so that the gate reads this index alone
             postgresql_where=text("state = 'active'"),
             sqlite_where=text("state = 'active'"),
         ),

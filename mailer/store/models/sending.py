@@ -53,7 +53,7 @@ delivery = Table(
     Column("fence", Integer, nullable=False, server_default="0"),
     Column("attempts", SmallInteger, nullable=False, server_default="0"),
     Column("lane", SmallInteger, nullable=False),
-    Column("serial", Integer, nullable=False, server_default="0"),  # of the request to confirm
+    Column("serial", Integer, nullable=False, server_default="0"),  # of the request, or its day
     Column("kind", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("provider", Text, nullable=False),
@@ -66,6 +66,12 @@ delivery = Table(
     _open_index("ix_delivery_open_due", "campaign_id", "next_at"),
     _open_index("ix_delivery_open_subscriber", "subscriber_id"),
     Index("ix_delivery_subscriber", "subscriber_id"),
+    Index(
+        "ix_delivery_recipient_hash",
+        "recipient_hash",
+        postgresql_where=text("recipient_hash IS NOT NULL"),
+        sqlite_where=text("recipient_hash IS NOT NULL"),
+    ),
     sqlite_autoincrement=True,
 )
 """One mail to one reader, and what became of it."""

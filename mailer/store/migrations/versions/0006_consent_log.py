@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from alembic import context, op
 
 from mailer.domain.errors import Refusal
-from mailer.domain.leaves import Leaf, NoticeRef, commitment, commitment_key
+from mailer.domain.leaves import Leaf, NoticeRef, commitment, commitment_key, instant
 from mailer.store.clock import Instant
+from mailer.store.guards import refuse
 from mailer.store.vault import Vault
 
 revision = "0006"
@@ -28,10 +29,14 @@ EMPTY = sa.text("''")
 def upgrade() -> None:
     """New columns and tables; then what was said before becomes leaves like all others."""
     _columns()
+    _asking_again()
     _evidence_apart()
     _log()
     _accounts()
+    _retention()
+    _journals()
     _seal_what_was_said_before()
+    _guard()
 
 
 def _columns() -> None:
@@ -40,7 +45,14 @@ def _columns() -> None:
         sa.Column("sealed_key", sa.LargeBinary(), server_default=EMPTY, nullable=False),
     )
     op.add_column("installation", sa.Column("halted", sa.String(), nullable=True))
+    op.add_column("installation", sa.Column("halted_at", Instant(), nullable=True))
     op.add_column("subscription", sa.Column("valid_until", Instant(), nullable=True))
+    active = sa.text("state = 'active'")
+    op.drop_index("ix_subscription_active", "subscription")
+    op.create_index(
+        "ix_subscription_active", "subscription", ["purpose_id", "subscriber_id", "valid_until"],
+        postgresql_where=active, sqlite_where=active,
+    )  # fmt: skip
     ends = sa.text("valid_until IS NOT NULL")
     op.create_index(
         "ix_subscription_ends", "subscription", ["valid_until"],
@@ -54,6 +66,12 @@ def _columns() -> None:
         sa.Column("leaf_hash", sa.LargeBinary(), server_default=EMPTY, nullable=False),
     ):
         op.add_column("consent_event", column)
+
+
+def _asking_again() -> None:
+    """A campaign may ask readers to renew; how that ends is looked up in what they said."""
+    op.add_column("campaign", sa.Column("renews_notice_id", sa.BigInteger(), nullable=True))
+    op.add_column("campaign", sa.Column("answer_by", Instant(), nullable=True))
 
 
 def _evidence_apart() -> None:
@@ -120,6 +138,7 @@ def _accounts() -> None:
         sa.Column("address_hash", sa.String(), nullable=False),
         sa.Column("method", sa.String(), nullable=False),
         sa.Column("at", Instant(), nullable=False),
+        sa.Column("cleaned_at", Instant(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure")),
         sa.UniqueConstraint("subscriber_id", name=op.f("uq_erasure_subscriber_id")),
     )
@@ -145,11 +164,51 @@ def _accounts() -> None:
         "witness",
         sa.Column("id", BIG_ID, nullable=False),
         sa.Column("beat", BIG_ID, nullable=False),
-        sa.Column("last_suppression_id", BIG_ID, nullable=False),
-        sa.Column("last_erasure_id", BIG_ID, nullable=False),
-        sa.Column("last_log_index", BIG_ID, nullable=False),
+        sa.Column("seen_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_witness")),
     )
+
+
+def _retention() -> None:
+    op.add_column("installation", sa.Column("retained_at", Instant(), nullable=True))
+    to_an_address = sa.text("recipient_hash IS NOT NULL")
+    op.create_index(
+        "ix_delivery_recipient_hash", "delivery", ["recipient_hash"],
+        postgresql_where=to_an_address, sqlite_where=to_an_address,
+    )  # fmt: skip
+
+
+def _journals() -> None:
+    """What waits to be told to the witness folder; it is told of what is suppressed already."""
+    waiting = op.create_table(
+        "journal_pending",
+        sa.Column("id", BIG_ID, nullable=False),
+        sa.Column("journal", sa.String(), nullable=False),
+        sa.Column("line", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_journal_pending")),
+    )
+    connection = op.get_bind()
+    suppressed = connection.execute(
+        sa.text("SELECT address_hash, scope, reason, created_at FROM suppression").columns(
+            created_at=Instant()
+        )
+    )
+    lines = [
+        {"at": instant(row.created_at), "address_hash": row.address_hash, "scope": row.scope}
+        | {"reason": row.reason}
+        for row in suppressed
+    ]
+    if lines:
+        rows = [{"journal": "suppressions", "line": line} for line in lines]
+        connection.execute(sa.insert(waiting), rows)
+
+
+def _guard() -> None:
+    """From here on nothing of this is changed."""
+    for table in ("consent_event", "consent_log", "consent_tile", "consent_checkpoint", "notice"):
+        refuse(op.get_bind(), table, ("UPDATE", "DELETE", "TRUNCATE"))
+    refuse(op.get_bind(), "consent_evidence", ("UPDATE",))
+    refuse(op.get_bind(), "operator_action", ("UPDATE", "TRUNCATE"))  # old ones may be retired
 
 
 def _seal_what_was_said_before() -> None:

@@ -1,0 +1,64 @@
+"""What operators can do on the command line, and whether it touches people: one table of all verbs.
+
+Whatever does is written into the audit trail. A test walks the command tree, so that no verb can be
+added without a decision here.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Touch(StrEnum):
+    """How a verb touches readers; NOBODY's is the only one that leaves no line in the trail."""
+
+    CHANGES = "changes"  # in the transaction that does it
+    TAKES_OUT = "takes out"  # before the first row leaves
+    LOOKS = "looks"  # as long as nothing stands in the way: looking must not fail for it
+    NOBODY = "nobody"
+
+
+VERBS = {
+    **dict.fromkeys(
+        (
+            "subscriber add", "subscriber edit", "subscriber unsubscribe",
+            "suppression add", "suppression remove", "suppression import",
+            "campaign test", "campaign send", "campaign schedule", "campaign pause",
+            "campaign resume", "campaign cancel", "campaign retry", "campaign reconcile",
+            "digest add", "digest run", "digest pause", "digest resume", "digest remove",
+            "provider hold", "provider release",
+            "privacy erase", "privacy retention",
+            "db restore",
+        ),
+        Touch.CHANGES,
+    ),
+    **dict.fromkeys(
+        ("subscriber export", "suppression export", "privacy export", "db backup"), Touch.TAKES_OUT
+    ),
+    **dict.fromkeys(
+        (
+            "subscriber list", "subscriber show", "subscriber history", "consent show",
+            "suppression list", "campaign deliveries",
+            "campaign preview",  # as a reader sees it; else nobody's
+            "publisher trail",
+        ),
+        Touch.LOOKS,
+    ),
+    **dict.fromkeys(
+        (
+            "init", "doctor", "status", "up", "web", "worker", "beat", "bench", "demo",
+            "db upgrade", "db check", "privacy record",
+            "publisher show", "publisher edit",
+            "newsletter add", "newsletter list", "newsletter show", "newsletter edit",
+            "purpose add", "purpose list", "notice publish", "notice list", "notice show",
+            "feed add", "feed list", "feed fetch", "feed remove",
+            "article add", "article list", "article show", "article edit", "article remove",
+            "digest list", "digest show", "digest preview",
+            "campaign create", "campaign list", "campaign show", "campaign report",
+            "relay add", "relay list", "relay pause", "relay drain", "relay resume",
+            "relay remove", "provider list",
+        ),
+        Touch.NOBODY,
+    ),
+}  # fmt: skip
+"""Noun and verb → how it touches readers."""

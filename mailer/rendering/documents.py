@@ -1,0 +1,83 @@
+"""Documents for people and authorities: self-contained HTML, and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date, format_datetime
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+
+from mailer.domain.locales import direction
+
+_FALLBACK = "en"
+
+
+def personal_data_html(document: Mapping[str, Any], *, locale: str, timezone: str) -> str:
+    """Return everything about one person as one HTML page that needs nothing else.
+
+    Dates are written in the locale's way and in the time zone; the same facts as the document's.
+    """
+    known = _known(locale)
+    return _environment.get_template("personal_data.html").render(
+        document=document, locale=known, dir=direction(known), timezone=timezone
+    )
+
+
+def processing_record_markdown(record: Mapping[str, Any]) -> str:
+    """Return the record of processing activities as Markdown."""
+    return _environment.get_template("processing_record.md").render(record=record)
+
+
+def documents_folder() -> Path:
+    """Return where these templates are: in the package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "templates" / "documents"
+    return installed if installed.is_dir() else package.parent / "templates" / "documents"
+
+
+def _known(locale: str) -> str:
+    try:
+        Locale.parse(locale, sep="-")
+    except (UnknownLocaleError, ValueError, TypeError):
+        return _FALLBACK
+    return locale
+
+
+@pass_context
+def _moment(context: Context, at: datetime | None) -> str:
+    """Write a time as the reader does."""
+    if at is None:
+        return "–"
+    zone, locale = ZoneInfo(context["timezone"]), context["locale"].replace("-", "_")
+    return str(format_datetime(at, "medium", tzinfo=zone, locale=locale))
+
+
+@pass_context
+def _day(context: Context, at: datetime) -> str:
+    zone, locale = ZoneInfo(context["timezone"]), context["locale"].replace("-", "_")
+    return str(format_date(at.astimezone(zone), "long", locale=locale))
+
+
+def _cell(value: object) -> str:
+    """Write a value as a cell of a Markdown table: one line, and nothing that ends the cell."""
+    words = " ".join(str(value).split()).replace("\\", "\\\\").replace("|", "\\|")
+    return words.replace("<", "&lt;") or "–"
+
+
+_environment = Environment(
+    loader=FileSystemLoader(documents_folder()),
+    autoescape=lambda name: bool(name and name.endswith(".html")),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    extensions=["jinja2.ext.i18n"],
+)
+_environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
+_environment.filters.update(moment=_moment, day=_day, cell=_cell)

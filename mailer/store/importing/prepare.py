@@ -1,0 +1,216 @@
+"""Preparing: everything of a new reader that can be known before the database is asked.
+
+Sealing, committing and hashing cost more than writing; they are done ahead, as though every reader
+were new, in a process of their own where the list is long. What turns out to be known already is
+dropped, and prepared again with the reader's own key.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from mailer.domain.consent import Basis, ConsentState, Method, SubscriptionState, next_state
+from mailer.domain.importing import ListRow, Reader, Standing, ValidFor
+from mailer.domain.leaf_spelling import NO_INSTANT, LeafSpelling, PersonalSpelling
+from mailer.domain.leaves import Leaf, NoticeRef, commitment_key
+from mailer.store.consents import new_event_id
+from mailer.store.importing.shapes import Shape, shape_for
+from mailer.store.vault import Vault
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 (its text is what we are after; all is in UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all consents of one import have in common."""
+
+    dialect: str
+    newsletter_id: int
+    newsletter: str
+    purposes: tuple[tuple[int, str], ...]  # id and slug
+    notice_id: int | None
+    notice: NoticeRef | None
+    basis: Basis
+    valid_for: ValidFor | None
+    source: str
+    file_name: str
+    asks: bool
+    """Subscribed rows are asked to confirm, one by one; nothing of them is prepared."""
+
+    def source_of(self, line: int) -> str:
+        """Return where the consent of a row comes from, as the evidence keeps it."""
+        return f"{self.source} ({self.file_name}, line {line})"
+
+
+class Request(NamedTuple):
+    """When readers are prepared, and numbers that nobody else has for them and their events.
+
+    SQLite gives events their numbers when they are written; then there are none here.
+    """
+
+    at: int  # milliseconds since 1970
+    reader_ids: Sequence[int]
+    event_numbers: Sequence[int]
+
+
+class Said(NamedTuple):
+    """One event as rows of four tables; on SQLite its number is still missing in three."""
+
+    subscription: Any
+    event: Any
+    evidence: Any
+    pending: Any
+    ends: int | None
+    """When an implied consent ends, in milliseconds since 1970."""
+
+
+class Prepared(NamedTuple):
+    """A reader, and the rows of each table if they are new; without one, they cannot be new."""
+
+    reader: Reader
+    subscriber: Any
+    said: list[Said]
+
+
+class Preparer:
+    """Prepares readers under the terms of one import."""
+
+    def __init__(self, terms: Terms, vault: Vault) -> None:
+        self.terms = terms
+        self.vault = vault
+        self._shape: Shape = shape_for(terms.dialect)
+        self._personal = PersonalSpelling(terms.source, terms.file_name)
+        self._spellings: dict[tuple[int, ConsentState], LeafSpelling] = {}
+        self._at = 0
+        self._at_text = ""
+
+    def prepare(self, readers: Iterable[Reader], request: Request) -> Iterator[Prepared]:
+        """Yield every reader, prepared as though new, in the order given."""
+        self.begin(request.at)
+        ids, numbers = iter(request.reader_ids), iter(request.event_numbers)
+        row_of, asks = self._shape.row, self.terms.asks
+        for reader in readers:
+            row = reader.row
+            state = _SAID.get(row.standing)
+            if state is None or (asks and state is ConsentState.GIVEN):
+                yield Prepared(reader, None, [])
+                continue
+            key, sealed = self.vault.new_key()
+            reader_id = next(ids)
+            said = [
+                self.say(row, place, state, reader_id, key, row.email, next(numbers, None))
+                for place in range(len(self.terms.purposes))
+            ]
+            subscriber = row_of(
+                (
+                    reader_id, row.email, row.hashed, row.provider, row.name, row.locale,
+                    row.timezone, row.attributes or "{}", self._at_text, sealed,
+                )
+            )  # fmt: skip
+            yield Prepared(reader, subscriber, said)
+
+    def begin(self, at: int) -> None:
+        """Take the time that the next events are recorded at."""
+        if at != self._at:
+            self._at, self._at_text = at, _text_of(at) + self._shape.zone
+            self._spellings.clear()
+
+    def say(
+        self,
+        row: ListRow,
+        place: int,
+        state: ConsentState,
+        reader_id: int,
+        key: bytes,
+        email: str,
+        number: int | None,
+    ) -> Said:
+        """Return one event of a reader: what the row says for the purpose in this place."""
+        terms, zone = self.terms, self._shape.zone
+        spelling = self._spellings.get((place, state)) or self._spelling(place, state)
+        given = state is ConsentState.GIVEN
+        stated, ends = row.stated_at, None
+        if given and terms.valid_for is not None:
+            since = self._at if stated is None else stated
+            ends = _milliseconds(terms.valid_for.after(_EPOCH + timedelta(milliseconds=since)))
+        stated_text = None if stated is None else _text_of(stated)
+        ends_text = None if ends is None else _text_of(ends)
+        event_id = new_event_id(self._now)
+        personal = self._personal.spell(email, row.line)
+        committed = hmac.digest(commitment_key(key, event_id), personal, "sha256")
+        leaf_hash = spelling.hash(
+            event_id, reader_id, committed, _quoted(stated_text), _quoted(ends_text)
+        )
+        stated_value = None if stated_text is None else stated_text + zone
+        ends_value = None if ends_text is None else ends_text + zone
+        purpose_id = terms.purposes[place][0]
+        event = (
+            number, event_id, terms.newsletter_id, purpose_id, reader_id, state.value, _METHOD,
+            terms.basis.value if given else _CONSENT, terms.notice_id if given else None, False,
+            self._at_text, stated_value, ends_value, committed, leaf_hash,
+        )  # fmt: skip
+        sealed = self.vault.seal_spelled(key, event_id, personal)
+        subscription = (
+            reader_id, purpose_id, terms.newsletter_id, _FOLLOWS[state], self._at_text,
+            ends_value, 0, "{}",
+        )  # fmt: skip
+        row_of = self._shape.row
+        return Said(
+            row_of(subscription),
+            row_of(event),
+            row_of((number, sealed)),
+            row_of((number,)),
+            ends,
+        )
+
+    @property
+    def _now(self) -> datetime:
+        return (_EPOCH + timedelta(milliseconds=self._at)).replace(tzinfo=UTC)
+
+    def _spelling(self, place: int, state: ConsentState) -> LeafSpelling:
+        given = state is ConsentState.GIVEN
+        like = Leaf(
+            event_id="",
+            at=self._now,
+            newsletter=self.terms.newsletter,
+            purpose=self.terms.purposes[place][1],
+            reader=0,
+            state=state.value,
+            method=_METHOD,
+            basis=self.terms.basis.value if given else _CONSENT,
+            notice=self.terms.notice if given else None,
+            commitment=b"",
+        )
+        made = self._spellings[place, state] = LeafSpelling(like)
+        return made
+
+
+_METHOD = Method.IMPORT.value
+_CONSENT = Basis.CONSENT.value
+_SAID = {
+    Standing.SUBSCRIBED.value: ConsentState.GIVEN,
+    Standing.UNSUBSCRIBED.value: ConsentState.REFUSED,
+}
+"""What a row says for a reader who is new; the others leave no consent event."""
+_FOLLOWS = {
+    state: SubscriptionState(str(next_state(None, state, Method.IMPORT))).value
+    for state in _SAID.values()
+}
+
+
+def _text_of(milliseconds: int) -> str:
+    moment = _EPOCH + timedelta(milliseconds=milliseconds)
+    return moment.isoformat(" ", "milliseconds")
+
+
+def _quoted(text: str | None) -> str:
+    """Return a moment as a leaf spells it (`domain.leaves.instant`)."""
+    return NO_INSTANT if text is None else f'"{text[:10]}T{text[11:]}Z"'
+
+
+def _milliseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(milliseconds=1)

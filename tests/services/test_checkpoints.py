@@ -27,6 +27,7 @@ from mailer.services.checkpoints import (
     sign_daily,
 )
 from mailer.services.consent_log import sequence_leaves
+from mailer.store.halting import Halted
 from mailer.store.log import CannotWitness
 from mailer.store.models import ConsentEvent, Installation, LogCheckpoint, LogEntry
 from mailer.store.suppressions import suppress
@@ -265,7 +266,7 @@ def test_the_name_of_the_log_stays_when_the_host_changes(sqlite_parts: Parts) ->
 def test_while_everything_is_halted_nothing_is_signed(sqlite_parts: Parts) -> None:
     with sqlite_parts.sessions.begin() as session:
         session.get_one(Installation, 1).halted = "an old backup was restored."
-    with pytest.raises(NothingSigned, match="an old backup was restored"):
+    with pytest.raises(Halted, match="an old backup was restored"):
         sign(sqlite_parts)
 
 

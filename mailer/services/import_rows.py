@@ -16,6 +16,7 @@ from mailer.domain.addresses import (
     plain_address,
     receiving_provider,
 )
+from mailer.domain.csv_cells import restored
 from mailer.domain.errors import Refusal
 from mailer.domain.importing import ListRow, Standing
 from mailer.domain.schedule import zone
@@ -66,6 +67,7 @@ class RowReader:
         """Return the row; raises BadRow."""
         if len(cells) != self._width:
             raise BadRow(f"{len(cells)} cells, and the header has {self._width}")
+        cells = [restored(cell) if "'" in cell else cell for cell in cells]
         try:
             text = cells[self._email]
             address = plain_address(text) or parse_address(text)

@@ -189,7 +189,6 @@ def _note(
         "import": run.id,
         "newsletter": job.terms.newsletter,
         "purposes": [slug for _, slug in job.terms.purposes],
-        "file": job.terms.file_name,
         "finished": finished,
         "counts": dict(counts),
     }

@@ -11,16 +11,14 @@ from hypothesis import strategies as st
 
 from mailer.domain.addresses import BadAddress, parse_address, plain_address
 from mailer.domain.importing import (
-    BadValidity,
     ListRow,
     Reader,
     Standing,
-    ValidFor,
-    parse_validity,
     readers_of,
 )
 from mailer.domain.leaf_spelling import NO_INSTANT, LeafSpelling, PersonalSpelling
 from mailer.domain.leaves import PERSONAL_FIELDS, Leaf, NoticeRef, canonical, instant
+from mailer.domain.spans import BadSpan, Span, parse_span
 from mailer.lists.columns import Columns, UnclearColumns, find_columns
 from mailer.lists.encoding import BrokenList, look_through
 from mailer.lists.spool import BUCKETS, Spool, stretches, unpacked
@@ -353,15 +351,17 @@ def test_dates_are_read_where_they_mean_one_day(text: str, moment: datetime | No
     assert parse_moment(text) == moment
 
 
-def test_validity_is_counted_as_the_law_counts() -> None:
+def test_a_span_is_counted_as_the_law_counts() -> None:
     day = datetime(2024, 2, 29, tzinfo=UTC)
-    assert parse_validity("2y") == ValidFor(24, 0)
-    assert parse_validity("2y").after(day) == datetime(2026, 2, 28, tzinfo=UTC)
-    assert parse_validity("6m").after(datetime(2024, 8, 31, tzinfo=UTC)).day == 28
-    assert parse_validity("90d").after(day) == datetime(2024, 5, 29, tzinfo=UTC)
-    for wrong in ("", "2", "y", "0d", "11y", "9999d", "²y", "-1y"):
-        with pytest.raises(BadValidity, match="no validity"):
-            parse_validity(wrong)
+    assert parse_span("2y") == Span(24, 0)
+    assert parse_span("2y").after(day) == datetime(2026, 2, 28, tzinfo=UTC)
+    assert parse_span("6mo").after(datetime(2024, 8, 31, tzinfo=UTC)).day == 28
+    assert parse_span("90d").after(day) == datetime(2024, 5, 29, tzinfo=UTC)
+    for wrong in ("", "2", "y", "0d", "6m", "²y", "-1y", "99999d"):
+        with pytest.raises(BadSpan, match="no span of time"):
+            parse_span(wrong)
+    with pytest.raises(BadSpan, match="“9999y” is too long"):
+        parse_span("9999y").after(day)
 
 
 def row_of(hashed: str, line: int, standing: Standing = Standing.SUBSCRIBED) -> ListRow:

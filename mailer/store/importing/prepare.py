@@ -14,9 +14,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from mailer.domain.consent import Basis, ConsentState, Method, SubscriptionState, next_state
-from mailer.domain.importing import ListRow, Reader, Standing, ValidFor
+from mailer.domain.importing import ListRow, Reader, Standing
 from mailer.domain.leaf_spelling import NO_INSTANT, LeafSpelling, PersonalSpelling
 from mailer.domain.leaves import Leaf, NoticeRef, commitment_key
+from mailer.domain.spans import Span
 from mailer.store.consents import new_event_id
 from mailer.store.importing.shapes import Shape, shape_for
 from mailer.store.vault import Vault
@@ -35,7 +36,7 @@ class Terms:
     notice_id: int | None
     notice: NoticeRef | None
     basis: Basis
-    valid_for: ValidFor | None
+    valid_for: Span | None
     source: str
     file_name: str
     asks: bool
@@ -64,6 +65,7 @@ class Said(NamedTuple):
     event: Any
     evidence: Any
     pending: Any
+    event_id: str
     ends: int | None
     """When an implied consent ends, in milliseconds since 1970."""
 
@@ -164,6 +166,7 @@ class Preparer:
             row_of(event),
             row_of((number, sealed)),
             row_of((number,)),
+            event_id,
             ends,
         )
 

@@ -670,9 +670,9 @@ def test_bad_rows_go_to_a_file_of_our_own_with_reasons_and_no_formula_lives_in_i
 
 @pytest.mark.usefixtures("made")
 def test_a_long_list_is_prepared_by_a_process_of_its_own(parts: Parts, tmp_path: Path) -> None:
-    rows = [f"reader{number}@readers.test" for number in range(5_500)]
-    path = write_list(tmp_path / "list.csv", "email", *rows)
-    assert counts(take_in(parts, path)) == {"new": 5_500}
+    rows = [f"reader{number}@readers.test,{'Amina ' * 4}" for number in range(5_500)]
+    path = write_list(tmp_path / "list.csv", "email,name", *rows, "nobody,")
+    assert counts(take_in(parts, path)) == {"new": 5_500, "rejected": 1}
     with parts.sessions() as session:
         assert session.scalar(select(func.count()).select_from(ConsentEvent)) == 5_500
     refuse_unsound(parts)

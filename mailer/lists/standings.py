@@ -96,7 +96,7 @@ class Export:
 EXPORTS = (
     Export(
         "Mailchimp",
-        frozenset({"memberrating", "optintime", "leid"}),
+        frozenset({"memberrating", "optintime"}),
         {
             "email": ("emailaddress", "email"),
             "name": ("fullname", "name"),

@@ -37,7 +37,7 @@ from mailer.store.migrate import upgrade
 from mailer.store.models import ConsentEvent, Newsletter
 from mailer.wiring import Parts, open_parts
 
-_BETWEEN = (0.02, 0.05)
+_BETWEEN = (0.05, 0.15)
 _HEADER = (
     "Email Address,First Name,Last Name,MEMBER_RATING,OPTIN_TIME,CONFIRM_TIME,LEID,TIMEZONE,TAGS"
 )

@@ -23,10 +23,11 @@ from mailer.cli.noting import looked, note
 from mailer.cli.opening import open_installation
 from mailer.cli.pausing import let_others_write
 from mailer.cli.subscriber_import import import_readers
-from mailer.cli.when import BadTime, add_span, parse_past
+from mailer.cli.when import BadTime, parse_past
 from mailer.domain.addresses import parse_address
 from mailer.domain.consent import Basis, Method
 from mailer.domain.schedule import zone
+from mailer.domain.spans import parse_span
 from mailer.services.adding import add_reader
 from mailer.services.leaving import withdraw_all
 from mailer.services.lookup import as_id, find_newsletter, find_purpose
@@ -144,7 +145,7 @@ def add(
 
 def _end_of_implied(since: datetime, valid_for: str, now: datetime) -> datetime:
     """Return when an implied consent ends; raises BadTime where that is over."""
-    ends = add_span(since, valid_for)
+    ends = parse_span(valid_for).after(since)
     if ends <= now:
         raise BadTime(f"This implied consent ended on {ends:%Y-%m-%d}: nothing was recorded.")
     return ends

@@ -14,7 +14,8 @@ import typer
 from mailer.cli.console import AsJson, print_json, progress, say
 from mailer.cli.opening import open_installation
 from mailer.domain.consent import Basis
-from mailer.domain.importing import Outcome, parse_validity
+from mailer.domain.importing import Outcome
+from mailer.domain.spans import parse_span
 
 if TYPE_CHECKING:
     from mailer.services.import_order import ImportOrder
@@ -59,7 +60,7 @@ def import_readers(
     ] = Basis.CONSENT,
     valid_for: Annotated[
         str | None,
-        typer.Option(help="How long an implied consent lasts: 2y (the default), 6m, 90d."),
+        typer.Option(help="How long an implied consent lasts: 2y (the default), 6mo, 180d."),
     ] = None,
     notice_version: Annotated[
         str | None, typer.Option(help="The notice they agreed to: a version, or its sha256.")
@@ -88,7 +89,7 @@ def import_readers(
         columns=columns,
         confirm=confirm,
         basis=basis,
-        valid_for=parse_validity(valid_for) if valid_for else None,
+        valid_for=parse_span(valid_for) if valid_for else None,
         stated_at=fixed,
         notice=notice_version,
         rejects=rejects,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from calendar import monthrange
 from datetime import UTC, datetime, timedelta
 
 from mailer.domain.errors import Refusal
@@ -49,28 +48,6 @@ def parse_past(text: str, timezone: str, *, now: datetime) -> datetime:
     if at > now:
         raise BadTime(f"“{text}” lies ahead: give the date when it was said.")
     return at
-
-
-_SPAN = re.compile(r"([1-9][0-9]{0,3})(d|mo|y)")
-_MONTHS = {"mo": 1, "y": 12}
-
-
-def add_span(moment: datetime, text: str) -> datetime:
-    """Return the moment that lies `180d`, `6mo` or `2y` later by the calendar; raises BadTime."""
-    found = _SPAN.fullmatch(text.strip())
-    if found is None:
-        raise BadTime(f"“{text}” is no span of time: write it like 180d, 6mo or 2y.")
-    number, unit = int(found[1]), found[2]
-    try:
-        if unit == "d":
-            return moment + timedelta(days=number)
-        month = moment.month - 1 + number * _MONTHS[unit]
-        year, month = moment.year + month // 12, month % 12 + 1
-        return moment.replace(
-            year=year, month=month, day=min(moment.day, monthrange(year, month)[1])
-        )
-    except (ValueError, OverflowError):
-        raise BadTime(f"“{text}” is too long.") from None
 
 
 _AGO = re.compile(r"([0-9]{1,5})([mhd])", re.ASCII)

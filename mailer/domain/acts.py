@@ -21,7 +21,7 @@ class Touch(StrEnum):
 VERBS = {
     **dict.fromkeys(
         (
-            "subscriber add", "subscriber edit", "subscriber unsubscribe",
+            "subscriber add", "subscriber import", "subscriber edit", "subscriber unsubscribe",
             "suppression add", "suppression remove", "suppression import",
             "campaign test", "campaign send", "campaign schedule", "campaign pause",
             "campaign resume", "campaign cancel", "campaign retry", "campaign reconcile",

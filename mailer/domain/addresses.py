@@ -6,6 +6,7 @@ import hmac
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import email_validator
 import idna
@@ -59,28 +60,47 @@ def parse_address(text: str) -> EmailAddress:
     return EmailAddress(parsed.local_part, parsed.domain)
 
 
-def plain_address(text: str) -> EmailAddress | None:
-    """Return an address whose local part is plain ASCII, twenty times as fast as `parse_address`.
+class Mailbox(NamedTuple):
+    """An address as text, with what two spellings of it have in common, and who receives for it."""
 
-    None says nothing but "ask `parse_address`"; what is returned is what that one returns.
+    address: str
+    key: str
+    provider: str
+
+
+def mailbox(text: str) -> Mailbox:
+    """Return the mailbox that the text names; raises BadAddress as `parse_address` does."""
+    plain = plain_mailbox(text)
+    if plain is not None:
+        return plain
+    parsed = parse_address(text)
+    return Mailbox(str(parsed), parsed.key, receiving_provider(parsed))
+
+
+def plain_mailbox(text: str) -> Mailbox | None:
+    """Return a mailbox whose local part is plain ASCII, in a tenth of `parse_address`'s time.
+
+    None says nothing but "ask `parse_address`"; what is returned is what comes of that one.
     """
     local, _, domain = text.strip().rpartition("@")
-    if not _PLAIN_LOCAL.fullmatch(local) or local.lower() in _KEPT_LOWER:
-        return None
     known = _known_domain(domain)
-    return EmailAddress(local, known) if known is not None else None
+    lower = local.lower()
+    if known is None or lower in _KEPT_LOWER or not _PLAIN_LOCAL.fullmatch(local):
+        return None
+    domain, provider = known
+    return Mailbox(f"{local}@{domain}", f"{lower}@{domain}", provider)
 
 
 @lru_cache(maxsize=20_000)
-def _known_domain(domain: str) -> str | None:
-    """Return a domain of readers as it is written on the wire; None where it is not plain."""
+def _known_domain(domain: str) -> tuple[str, str] | None:
+    """Return a domain of readers as on the wire, and its provider; None if it is not plain."""
     if not domain.isascii() or len(domain) > _LONGEST_DOMAIN:
         return None
     try:
-        parsed = parse_address(f"a@{domain}").domain
+        parsed = parse_address(f"a@{domain}")
     except BadAddress:
         return None
-    return parsed if parsed.isascii() else None
+    return (parsed.domain, receiving_provider(parsed)) if parsed.domain.isascii() else None
 
 
 _PLAIN_LOCAL = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9_+\-]+(?:\.[A-Za-z0-9_+\-]+)*", re.ASCII)
@@ -108,7 +128,12 @@ def address_hash(address: EmailAddress, key: bytes) -> str:
 
     Keyed, so that a list of hashes cannot be turned back by hashing a list of addresses.
     """
-    return hmac.digest(key, address.key.encode(), "sha256").hex()
+    return hash_of_mailbox(address.key, key)
+
+
+def hash_of_mailbox(mailbox_key: str, key: bytes) -> str:
+    """Return the same of a mailbox's key."""
+    return hmac.digest(key, mailbox_key.encode(), "sha256").hex()
 
 
 def receiving_provider(address: EmailAddress) -> str:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from calendar import monthrange
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
 from mailer.domain.consent import ConsentState, Method, SubscriptionState, next_state
-from mailer.domain.errors import Refusal
 from mailer.domain.suppression import SuppressionReason
 
 
@@ -86,39 +82,6 @@ def readers_of(rows: Iterable[ListRow]) -> Iterator[Reader]:
 
 def _strength(row: ListRow) -> int:
     return STRENGTH[Standing(row.standing)]
-
-
-class BadValidity(Refusal):
-    """The text does not say how long a consent is valid."""
-
-
-class ValidFor(NamedTuple):
-    """How long an implied consent lasts, as the law counts: in years, months or days."""
-
-    months: int
-    days: int
-
-    def after(self, moment: datetime) -> datetime:
-        """Return the end of a consent of this moment; the 31st of a shorter month is its last."""
-        months = moment.year * 12 + moment.month - 1 + self.months
-        year, month = divmod(months, 12)
-        day = min(moment.day, monthrange(year, month + 1)[1])
-        return moment.replace(year=year, month=month + 1, day=day) + timedelta(days=self.days)
-
-
-def parse_validity(text: str) -> ValidFor:
-    """Return what `2y`, `6m` (months) or `90d` says; raises BadValidity."""
-    found = re.fullmatch(r"([1-9]\d{0,3})([ymd])", text.strip().lower(), re.ASCII)
-    number = int(found[1]) if found else 0
-    valid_for = {
-        "y": ValidFor(12 * number, 0), "m": ValidFor(number, 0), "d": ValidFor(0, number),
-    }[found[2] if found else "d"]  # fmt: skip
-    if found is None or valid_for.months > 120 or valid_for.days > 3650:
-        raise BadValidity(
-            f"“{text}” is no validity: write years, months or days, such as 2y, 6m or 90d, and ten "
-            "years at most."
-        )
-    return valid_for
 
 
 class Outcome(StrEnum):

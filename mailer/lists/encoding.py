@@ -33,7 +33,10 @@ class ListFile:
 
     def refuse_changed(self) -> None:
         """Raise BrokenList where the file is another one by now."""
-        now = self.path.stat()
+        try:
+            now = self.path.stat()
+        except OSError as error:
+            raise BrokenList(f"Cannot read {self.path} ({error.strerror}): check it.") from None
         if (now.st_size, now.st_mtime_ns) != (self.size, self.modified_ns):
             raise BrokenList(f"{self.path} was changed while it was read: import it again.")
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from mailer.domain.csv_cells import neutral
 from mailer.domain.errors import Refusal
 
 _OURS = "line,reason"
@@ -15,11 +16,6 @@ _OURS = "line,reason"
 
 class CannotWriteRejects(Refusal):
     """The reject file cannot stand where it should."""
-
-
-def harmless(cell: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 class RejectFile:
@@ -37,7 +33,7 @@ class RejectFile:
         """Write one row down."""
         if self._writer is None:
             self._open()
-        self._writer.writerow((str(line), reason, *(harmless(cell) for cell in cells)))
+        self._writer.writerow((str(line), reason, *(neutral(cell) for cell in cells)))
 
     def finish(self) -> Path | None:
         """Put the file in its place; return where, or None where every row was good."""
@@ -68,7 +64,7 @@ class RejectFile:
                 f"Cannot write {self.path} ({error.strerror}): name another file with --rejects."
             ) from None
         self._writer = csv.writer(self._text)
-        self._writer.writerow(("line", "reason", *(harmless(name) for name in self._columns)))
+        self._writer.writerow(("line", "reason", *(neutral(name) for name in self._columns)))
 
 
 def _refuse_foreign(path: Path) -> None:

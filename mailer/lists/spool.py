@@ -14,11 +14,14 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mailer.domain.importing import ListRow
 
 BUCKETS = 256
+PLAIN = 2
+"""The version of marshal that does not look for objects that stand twice: twice as fast."""
+
 _BLOCK = 48  # rows
 _STRETCH = 3_000  # rows
 _SHARED = 2  # hexadecimal digits of the hash that a bucket's rows share
@@ -29,17 +32,17 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (it lives as long as we do)
-        self._open: list[list[tuple[object, ...]]] = [[] for _ in range(BUCKETS)]
+        self._open: list[list[tuple[Any, ...]]] = [[] for _ in range(BUCKETS)]
         self._blocks: list[list[tuple[int, int]]] = [[] for _ in range(BUCKETS)]
         self._counts = [0] * BUCKETS
         self._end = 0
         self.rows = 0
 
-    def add(self, row: ListRow) -> None:
-        """Take one row."""
-        bucket = int(row.hashed[:_SHARED], 16)
+    def add(self, row: tuple[Any, ...]) -> None:
+        """Take one row: the fields of a ListRow, as a plain tuple."""
+        bucket = int(row[0][:_SHARED], 16)
         waiting = self._open[bucket]
-        waiting.append(tuple(row))
+        waiting.append(row)
         self.rows += 1
         if len(waiting) == _BLOCK:
             self._write(bucket)
@@ -71,7 +74,7 @@ class Spool:
         waiting = self._open[bucket]
         if not waiting:
             return
-        block = marshal.dumps(waiting)
+        block = marshal.dumps(waiting, PLAIN)
         self._file.write(block)
         self._blocks[bucket].append((self._end, len(block)))
         self._counts[bucket] += len(waiting)

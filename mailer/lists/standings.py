@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from mailer.domain.importing import STRENGTH, Standing
 
@@ -54,12 +55,21 @@ def knows(cell: str) -> bool:
     return plain(cell) in _STANDINGS
 
 
+def _filled(standing: Standing, cell: str) -> Standing | None:
+    return standing if cell.strip() else None
+
+
+def _true(standing: Standing, cell: str) -> Standing | None:
+    return standing if said(cell) is Standing.SUBSCRIBED else None
+
+
+# No lambdas: rules go to other processes.
 def _if_filled(standing: Standing) -> Rule:
-    return lambda cell: standing if cell.strip() else None
+    return partial(_filled, standing)
 
 
 def _if_true(standing: Standing) -> Rule:
-    return lambda cell: standing if said(cell) is Standing.SUBSCRIBED else None
+    return partial(_true, standing)
 
 
 def _said_if_filled(cell: str) -> Standing | None:
@@ -86,7 +96,7 @@ class Export:
 EXPORTS = (
     Export(
         "Mailchimp",
-        frozenset({"memberrating", "optintime", "leid"}),
+        frozenset({"memberrating", "optintime"}),
         {
             "email": ("emailaddress", "email"),
             "name": ("fullname", "name"),

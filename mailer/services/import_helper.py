@@ -1,68 +1,88 @@
-"""Preparing readers ahead, in a process of its own, while this one writes.
+"""A process that reads rows and prepares readers beside this one, where a list is long.
 
-The process hears nothing but pipes: it ends when this one does, however it ends.
+It hears nothing but its pipe, and ends when this process does, however that ends. One answer is
+taken before the next is asked for, so that the pipe never fills up from both ends.
 """
 
 from __future__ import annotations
 
+import gc
 import marshal
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import IntEnum
 from multiprocessing.connection import Connection
+from typing import Any
 
+from mailer.domain.errors import Refusal
 from mailer.domain.importing import ListRow, Reader, readers_of
 from mailer.embedded.leash import die_with_parent
-from mailer.lists.spool import Spool, Stretch, stretches, unpacked
-from mailer.store.importing.prepare import Prepared, Preparer, Request, Said
+from mailer.lists.spool import PLAIN, unpacked
+from mailer.services.import_rows import BadRow, Reading, RowReader
+from mailer.store.importing.prepare import Prepared, Preparer, Request, Said, Terms
+from mailer.store.vault import Vault
 
-_WORTH_A_PROCESS = 5_000
-"""Rows; fewer are prepared in less time than a process takes to start."""
-
-Numbers = Callable[[int], Request]
-"""Gives numbers for so many readers."""
-
-
-def prepared_readers(
-    spool: Spool, preparer: Preparer, numbers: Numbers, *, done: int
-) -> Iterator[list[Prepared]]:
-    """Yield the readers of a list some thousand at a time, without the first `done` rows."""
-    todo = stretches(spool, done)
-    if spool.rows - done < _WORTH_A_PROCESS:
-        for stretch in todo:
-            readers = _without(readers_of(unpacked(spool.raw(stretch.buckets))), stretch.done)
-            yield list(preparer.prepare(readers, numbers(stretch.rows)))
-        return
-    with _helper(preparer) as connection:
-        # The next stretch is handed over when the last one is here: the pipe never fills up from
-        # both ends.
-        asked = _ask(connection, spool, numbers, next(todo, None))
-        while asked:
-            prepared = marshal.loads(connection.recv_bytes())
-            asked = _ask(connection, spool, numbers, next(todo, None))
-            yield [_unflattened(each) for each in prepared]
+Cells = tuple[int, list[str]]
+"""A row of the file: its line, and its cells."""
 
 
-def _ask(connection: Connection, spool: Spool, numbers: Numbers, stretch: Stretch | None) -> bool:
-    if stretch is None:
-        return False
-    request = numbers(stretch.rows)
-    connection.send((spool.raw(stretch.buckets), stretch.done, tuple(request)))
-    return True
+class HelperEnded(Refusal):
+    """The helper process was ended from outside."""
+
+
+class _Task(IntEnum):
+    READ = 1
+    PREPARE = 2
+
+
+class Helper:
+    """The other process, as this one sees it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def read(self, rows: list[Cells]) -> None:
+        """Ask for what these rows say; the answer is a list of `said`."""
+        self._ask(_Task.READ, rows)
+
+    def prepare(self, blocks: list[bytes], done: int, request: Request) -> None:
+        """Ask for the readers of these blocks, prepared, without the first `done` rows."""
+        self._ask(_Task.PREPARE, (blocks, done, *map(tuple, ((request.at,), *request[1:]))))
+
+    def answer(self) -> list[Any]:
+        """Return what was asked for; raises HelperEnded."""
+        try:
+            answer: list[Any] = marshal.loads(self._connection.recv_bytes())
+        except EOFError:
+            raise self._ended() from None
+        return answer
+
+    def _ask(self, task: _Task, given: Any) -> None:
+        try:
+            self._connection.send_bytes(marshal.dumps((int(task), given), PLAIN))
+        except BrokenPipeError:
+            raise self._ended() from None
+
+    @staticmethod
+    def _ended() -> HelperEnded:
+        return HelperEnded(
+            "The process that helps with the import was ended: import the file once more, and it "
+            "goes on where it stopped."
+        )
 
 
 @contextmanager
-def _helper(preparer: Preparer) -> Iterator[Connection]:
+def helping(reading: Reading, terms: Terms, vault: Vault) -> Iterator[Helper]:
+    """Run the other process until the end."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(
-        target=_prepare_for, args=(theirs, preparer.terms, preparer.vault), daemon=True
-    )
+    process = context.Process(target=_help, args=(theirs, reading, terms, vault), daemon=True)
     process.start()
     theirs.close()
     try:
-        yield ours
+        yield Helper(ours)
     finally:
         ours.close()
         process.terminate()
@@ -70,36 +90,56 @@ def _helper(preparer: Preparer) -> Iterator[Connection]:
         process.close()
 
 
-def _prepare_for(connection: Connection, *made_of: object) -> None:
-    """Prepare whatever is asked for until nobody asks any more (in the other process)."""
+def said(reader: RowReader, row: Cells) -> tuple[Any, ...] | str:
+    """Return what a row says: the fields of a ListRow, or why it cannot be used."""
+    try:
+        return tuple(reader.read(*row))
+    except BadRow as bad:
+        return str(bad)
+
+
+def prepared(
+    preparer: Preparer, blocks: list[bytes], done: int, request: Request
+) -> Iterator[Prepared]:
+    """Yield the readers of these blocks after the first `done` rows, which end with a reader."""
+    return preparer.prepare(_without(readers_of(unpacked(blocks)), done), request)
+
+
+def received(answer: list[Any]) -> list[Prepared]:
+    """Return prepared readers as they were before they travelled."""
+    return [
+        Prepared(Reader(ListRow._make(row), doubles), subscriber, [Said._make(one) for one in said])
+        for row, doubles, subscriber, said in answer
+    ]
+
+
+def _without(readers: Iterator[Reader], done: int) -> Iterator[Reader]:
+    for reader in readers:
+        if done <= 0:
+            yield reader
+        done -= reader.rows
+
+
+def _help(connection: Connection, reading: Reading, terms: Terms, vault: Vault) -> None:
+    """Do what is asked for until nobody asks any more (in the other process)."""
     die_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks decides when it is over
-    preparer = Preparer(*made_of)  # type: ignore[arg-type]
+    gc.disable()  # nothing here refers to itself
+    reader, preparer = RowReader(reading), Preparer(terms, vault)
     while True:
         try:
-            blocks, skip, request = connection.recv()
+            task, given = marshal.loads(connection.recv_bytes())
         except EOFError:
             return
-        readers = _without(readers_of(unpacked(blocks)), skip)
-        prepared = [_flattened(each) for each in preparer.prepare(readers, Request(*request))]
-        connection.send_bytes(marshal.dumps(prepared))
-
-
-def _without(readers: Iterator[Reader], skip: int) -> Iterator[Reader]:
-    """Yield the readers after so many rows, which always end with a reader."""
-    for reader in readers:
-        if skip <= 0:
-            yield reader
-        skip -= reader.rows
-
-
-def _flattened(each: Prepared) -> tuple[object, ...]:
-    """Return plain tuples, which cost a third of what named ones do on their way."""
-    row, doubles = each.reader
-    return tuple(row), doubles, each.subscriber, [tuple(said) for said in each.said]
-
-
-def _unflattened(each: tuple[object, ...]) -> Prepared:
-    row, doubles, subscriber, said = each
-    reader = Reader(ListRow._make(row), doubles)  # type: ignore[arg-type]
-    return Prepared(reader, subscriber, [Said._make(one) for one in said])  # type: ignore[attr-defined]
+        answer: list[Any]
+        if task == _Task.READ:
+            answer = [said(reader, row) for row in given]
+        else:
+            blocks, done, (at,), ids, numbers = given
+            # Plain tuples: named ones cost three times as much on their way.
+            answer = [
+                (tuple(each.reader.row), each.reader.doubles, each.subscriber,
+                 [tuple(one) for one in each.said])
+                for each in prepared(preparer, blocks, done, Request(at, ids, numbers))
+            ]  # fmt: skip
+        connection.send_bytes(marshal.dumps(answer, PLAIN))

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.consent import Basis
 from mailer.domain.errors import Refusal
-from mailer.domain.importing import ValidFor
+from mailer.domain.spans import Span
 from mailer.lists.columns import Columns, find_columns
 from mailer.lists.encoding import ListFile, look_through
 from mailer.lists.table import Table, open_table
@@ -43,7 +43,7 @@ class ImportOrder:
     columns: Mapping[str, str] = field(default_factory=dict)
     confirm: bool = False
     basis: Basis = Basis.CONSENT
-    valid_for: ValidFor | None = None
+    valid_for: Span | None = None
     stated_at: datetime | None = None
     notice: str | None = None
     rejects: Path | None = None
@@ -107,7 +107,7 @@ def _terms(session: Session, order: ImportOrder, newsletter: Newsletter) -> Term
     )
 
 
-CASL_BUSINESS = ValidFor(months=24, days=0)
+CASL_BUSINESS = Span(months=24, days=0)
 """Canada's law implies a consent for two years after a purchase, and for six months after an
 inquiry (CASL, section 10)."""
 

@@ -44,6 +44,7 @@ from mailer.store.importing.write import (
     insert_subscriptions,
     reserve_events,
 )
+from mailer.store.journal import Withdrawn, tell
 from mailer.store.models import Newsletter, Purpose
 from mailer.store.readers import ReaderDetails
 from mailer.store.suppressions import suppress
@@ -216,11 +217,23 @@ class ImportWriter:
 
     def _insert_new(self, session: Session, steps: Sequence[_Step]) -> None:
         insert_new(session, [step.prepared for step in steps])
+        for step in steps:
+            if step.decision.outcome is Outcome.LEFT:
+                self._tell_journal(session, step)
         if steps and self._terms.dialect == "postgresql":
             # Whoever was forgotten after we looked is new again: forgotten people stay so.
             hashes = [step.row.hashed for step in steps]
             if suppressed_of(session, hashes, self._terms.newsletter):
                 raise TakenMeanwhile()
+
+    def _tell_journal(self, session: Session, step: _Step) -> None:
+        """Let no old backup forget that a reader who is new here had left elsewhere."""
+        at = moment_of(milliseconds(self._desk.now()))
+        said = zip(step.prepared.said, step.decision.events, self._terms.purposes, strict=True)
+        for one, state, (_, slug) in said:
+            if state is not None:
+                where = step.row.hashed, self._terms.newsletter, slug
+                tell(session, Withdrawn(at, *where, state, Method.IMPORT, one.event_id))
 
     def _record_known(self, session: Session, steps: Sequence[_Step], now: datetime) -> None:
         """Record what readers say who are there already: under their own key, in bulk."""
@@ -258,7 +271,7 @@ class ImportWriter:
         """Record what follows for more than the reader's own rows."""
         standing = Standing(step.row.standing)
         if standing in SUPPRESSES:
-            detail = f"import of {self._terms.file_name}"
+            detail = f"import {self._run_id}"
             reason = SUPPRESSES[standing]
             suppress(session, step.row.hashed, reason, now=now, detail=detail)
             return Outcome.SUPPRESSED

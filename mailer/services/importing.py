@@ -7,7 +7,9 @@ nothing a second time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,9 +22,10 @@ from mailer.domain.importing import Outcome, Standing, decide, readers_of
 from mailer.lists.rejects import RejectFile
 from mailer.lists.spool import Spool, stretches, unpacked
 from mailer.lists.table import DELIMITERS
-from mailer.services.import_helper import prepared_readers
+from mailer.services.import_course import WORTH_A_PROCESS, prepared_readers, read_rows
+from mailer.services.import_helper import Helper, helping
 from mailer.services.import_order import CannotImport, ImportOrder, Job, look_into
-from mailer.services.import_rows import BadRow, RowReader, milliseconds
+from mailer.services.import_rows import Reading, RowReader, milliseconds
 from mailer.services.import_tally import Tally, repeated
 from mailer.services.import_writing import Desk, ImportWriter, Pace
 from mailer.services.notices import current_notice
@@ -58,7 +61,7 @@ def import_list(order: ImportOrder, around: Surroundings, *, dry_run: bool) -> d
     if order.stated_at and order.stated_at > around.desk.now():
         raise CannotImport(f"The date of the consents, {order.stated_at:%Y-%m-%d}, lies ahead.")
     with reading(around.sessions) as session:
-        run = find_run(session, job.fingerprint)
+        run, vault = find_run(session, job.fingerprint), Vault.of(session)
     if run is not None and run.finished_at is not None:
         return _report(job, Tally(repeated(run.counts)), repeated_of=run, dry_run=dry_run)
     began = run.started_at if run else around.desk.now()
@@ -68,45 +71,73 @@ def import_list(order: ImportOrder, around: Surroundings, *, dry_run: bool) -> d
             order.rejects or order.path.with_name(f"{order.path.name}.rejected.csv"),
             job.table.columns,
         )
-    spool = Spool(around.folder)
-    try:
-        read = _read(job, spool, rejects, around, began)
+    with ExitStack() as stack:
+        stack.enter_context(_few_collections())
+        spool = stack.enter_context(closing(Spool(around.folder)))
+        if rejects:
+            stack.callback(rejects.discard)
+        preparer = Preparer(job.terms, vault)
+        how = _how_to_read(job, around, began)
+        helper = None
+        if job.table.file.size > WORTH_A_PROCESS:
+            helper = stack.enter_context(helping(how, job.terms, vault))
+        read = _read(job, RowReader(how), helper, spool, rejects, around)
         if dry_run:
             return _report(job, _foresee(job, spool, read, around), dry_run=True)
         written = rejects.finish() if rejects else None
-        tally = _write(job, spool, read, run, around, began)
-        return _report(job, tally, rejects=written, resumed_at=run.rows_done if run else 0)
+        resumed_at = run.rows_done if run else 0
+        run = run or _begin(job, read, around, began)
+        tally = _write(job, run, spool, read, preparer, helper, around)
+        return _report(job, tally, rejects=written, resumed_at=resumed_at)
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Let Python look for rubbish rarely: rows are many, and no rubbish of that kind."""
+    usual = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(_OBJECTS, 10, 10)
+    try:
+        yield
     finally:
-        spool.close()
-        if rejects:
-            rejects.discard()
+        gc.set_threshold(*usual)
+        gc.unfreeze()
+
+
+_OBJECTS = 100_000
+
+
+def _how_to_read(job: Job, around: Surroundings, began: datetime) -> Reading:
+    return Reading(
+        job.columns,
+        len(job.table.columns),
+        around.desk.suppression_key,
+        began,
+        job.terms.valid_for,
+        job.order.stated_at,
+        job.terms.asks,
+    )
 
 
 def _read(
-    job: Job, spool: Spool, rejects: RejectFile | None, around: Surroundings, began: datetime
+    job: Job,
+    reader: RowReader,
+    helper: Helper | None,
+    spool: Spool,
+    rejects: RejectFile | None,
+    around: Surroundings,
 ) -> Tally:
     """Read and check the whole file into the spool; return the rows that cannot be used."""
     tally = Tally()
     size = job.table.file.size
-    valid_for = job.terms.valid_for
-    reader = RowReader(
-        job.columns,
-        len(job.table.columns),
-        around.desk.suppression_key,
-        now=began,
-        ends_after=valid_for.after if valid_for else None,
-        stated_at=job.order.stated_at,
-        asks=job.terms.asks,
-    )
-    for line, cells in job.table.rows(
-        job.columns.email, lambda read: around.progress("reading", read, size)
-    ):
-        try:
-            spool.add(reader.read(line, cells))
-        except BadRow as bad:
-            tally.reject(line, str(bad))
-            if rejects:
-                rejects.add(line, str(bad), cells)
+    rows = job.table.rows(job.columns.email, lambda read: around.progress("reading", read, size))
+    for (line, cells), said in read_rows(rows, reader, helper):
+        if not isinstance(said, str):
+            spool.add(said)
+            continue
+        tally.reject(line, said)
+        if rejects:
+            rejects.add(line, said, cells)
     spool.finish()
     around.progress("reading", size, size)
     job.table.file.refuse_changed()
@@ -115,20 +146,17 @@ def _read(
 
 def _write(
     job: Job,
+    run: ImportRun,
     spool: Spool,
     read: Tally,
-    run: ImportRun | None,
+    preparer: Preparer,
+    helper: Helper | None,
     around: Surroundings,
-    began: datetime,
 ) -> Tally:
     """Write what is in the spool, from where an earlier run of this import was interrupted."""
     sessions, now = around.sessions, around.desk.now
-    if run is None:
-        run = _begin(job, read, around, began)
     tally = Tally.from_counts(run.counts)
     tally.rejected = read.rejected
-    with sessions() as session:
-        preparer = Preparer(job.terms, Vault.of(session))
     sqlite = job.terms.dialect == "sqlite"
     writer = ImportWriter(
         sessions,
@@ -150,7 +178,7 @@ def _write(
     def wrote(done: int) -> None:
         around.progress("importing", done, spool.rows)
 
-    for prepared in prepared_readers(spool, preparer, numbers, done=run.rows_done):
+    for prepared in prepared_readers(spool, preparer, numbers, helper, done=run.rows_done):
         writer.write(prepared, wrote)
     with sessions.begin() as session:
         finish_run(session, run.id, done=writer.done, now=now())
@@ -189,7 +217,6 @@ def _note(
         "import": run.id,
         "newsletter": job.terms.newsletter,
         "purposes": [slug for _, slug in job.terms.purposes],
-        "file": job.terms.file_name,
         "finished": finished,
         "counts": dict(counts),
     }

@@ -25,6 +25,7 @@ from mailer.store.erasures import (
     note_erasure,
     strip_deliveries_of,
 )
+from mailer.store.halting import halted_reason
 from mailer.store.ledger import (
     BEGIN_OF_ATTEMPTS,
     Place,
@@ -112,9 +113,12 @@ def retain_now(job: Job, periods: Periods) -> list[Outcome]:
 
 
 def retain_daily(job: Job, periods: Periods) -> list[Outcome] | None:
-    """Do it unless it has been begun within a day; a kind that fails stops no other."""
+    """Do it unless it has been begun within a day; a kind that fails stops no other.
+
+    Of an old backup nothing is deleted before somebody has said what becomes of it.
+    """
     with reading(job.sessions) as session:
-        if not is_due(session, last_before=job.now() - _EVERY):
+        if halted_reason(session) or not is_due(session, last_before=job.now() - _EVERY):
             return None
     with job.sessions.begin() as session:
         if not take_turn(session, last_before=job.now() - _EVERY, now=job.now()):

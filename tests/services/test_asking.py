@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from mailer.domain.consent import ConsentState, Method
 from mailer.domain.errors import Refusal
 from mailer.services.asking import CannotAsk, Question, ask_again
-from mailer.services.campaign_course import cancel_campaign, retry_failed
+from mailer.services.campaign_course import cancel_campaign
 from mailer.services.expiring import expire_unanswered
 from mailer.services.lookup import find_purpose
 from mailer.services.notices import count_consents, current_notice, publish_notice
@@ -235,7 +235,7 @@ def test_who_may_still_be_asked_by_a_retry_is_not_asked_by_another(asked: Parts)
         ask(asked)
     with asked.sessions.begin() as session:
         campaign = session.get_one(Campaign, question.campaign.id)
-        assert retry_failed(session, campaign, now=asked.now()) == 1
+        assert b.decide(session, campaign, "retry", asked.now()) == 1
 
 
 def test_a_wording_that_is_no_longer_in_force_is_asked_about_no_more(asked: Parts) -> None:

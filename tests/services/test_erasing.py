@@ -262,12 +262,10 @@ def test_an_address_without_a_reader_is_forgotten_in_test_mails_and_suppressed(
     parts: Parts,
 ) -> None:
     campaign_id = b.sending_campaign(parts, 1)
-    with parts.sessions.begin() as session:
-        campaign = session.get_one(Campaign, campaign_id)
-        send_test(
-            session, campaign, parse_address(ADDRESS), renderer=parts.renderer,
-            suppression_key=parts.suppression_key, now=parts.now(),
-        )  # fmt: skip
+    send_test(
+        parts.sessions, campaign_id, parse_address(ADDRESS), renderer=parts.renderer,
+        suppression_key=parts.suppression_key, now=parts.now(),
+    )  # fmt: skip
     assert ADDRESS in all_rows(parts)
     done = erased(parts)
     assert (done.subscriber_id, done.before, done.found.tests) == (None, None, 1)

@@ -15,11 +15,13 @@ from sqlalchemy import func, select
 
 from mailer.domain.consent import Basis, ConsentState, Method
 from mailer.domain.errors import Refusal
-from mailer.domain.importing import Outcome, ValidFor
+from mailer.domain.importing import Outcome
 from mailer.domain.leaves import Leaf, commitment, commitment_key
+from mailer.domain.spans import Span
 from mailer.domain.suppression import SuppressionReason
 from mailer.lists.encoding import BrokenList
 from mailer.services.adding import AddOutcome, add_reader
+from mailer.services.audit import Audit
 from mailer.services.import_order import CannotImport, ImportOrder
 from mailer.services.import_writing import Desk
 from mailer.services.importing import Surroundings, import_list
@@ -31,6 +33,7 @@ from mailer.store.models import (
     ConsentEvent,
     ConsentEvidence,
     ImportRun,
+    JournalPending,
     Newsletter,
     Notice,
     OperatorAction,
@@ -154,6 +157,8 @@ def refuse_unsound(parts: Parts) -> None:
                 committed, event.stated_at, event.valid_until,
             )  # fmt: skip
             assert (event.commitment, event.leaf_hash) == (committed, leaf.hash)
+    audit = Audit(parts.sessions, notary=parts.notary, home=parts.settings.home)
+    assert [each for each in audit.findings() if not each.kind.is_note] == []
 
 
 @pytest.mark.usefixtures("made")
@@ -320,12 +325,39 @@ def test_who_left_elsewhere_stays_away_here_and_from_later_lists(
     assert states["active@readers.test"] == {"updates": "left"}
     for name in ("pending", "expired", "new", "twice"):
         assert states[f"{name}@readers.test"] == {"updates": "refused"}
+    assert _told(parts) >= {
+        ("withdrawals", "withdrawn", "active@readers.test"),
+        *(
+            ("withdrawals", "refused", f"{name}@readers.test")
+            for name in ("expired", "new", "twice")
+        ),
+        ("suppressions", "hard-bounce", "gone@readers.test"),
+    }
     assert counts(take_in(parts, known)) == {
         "stays_away": 6, "suppressed": 2, "doubled": 1, "rejected": 1,
     }  # fmt: skip
     again = take_in(parts, path, source="once more")
     assert counts(again) == {"stays_away": 5, "suppressed": 3, "doubled": 1, "rejected": 2}
     refuse_unsound(parts)
+
+
+def _told(parts: Parts) -> set[tuple[str, str, str]]:
+    """What the witness folder is to learn: journal, word and address."""
+    names = ("active", "pending", "expired", "new", "twice", "gone", "angry", "listed")
+    addresses = {
+        b.address_hash(b.parse_address(f"{name}@readers.test"), parts.suppression_key): name
+        for name in names
+    }
+    with parts.sessions() as session:
+        return {
+            (
+                each.journal,
+                each.line.get("state") or each.line["reason"],
+                f"{addresses[each.line['address_hash']]}@readers.test",
+            )
+            for each in session.scalars(select(JournalPending))
+            if each.line["address_hash"] in addresses
+        }
 
 
 @pytest.mark.usefixtures("made")
@@ -337,7 +369,7 @@ def test_an_implied_consent_ends_by_itself_and_one_that_has_ended_does_not_come_
         "old@readers.test,2020-01-01", "bola@readers.test,",
     )  # fmt: skip
     report = take_in(
-        parts, path, basis=Basis.IMPLIED, valid_for=ValidFor(14, 0), columns={"stated_at": "bought"}
+        parts, path, basis=Basis.IMPLIED, valid_for=Span(14, 0), columns={"stated_at": "bought"}
     )
     assert counts(report) == {"new": 2, "rejected": 1}
     assert report["examples"]["rejected"][0]["reason"] == "the implied consent ended on 2021-03-01"
@@ -503,7 +535,7 @@ class PulledOut(Exception):
 @pytest.mark.usefixtures("made")
 def test_an_interrupted_import_goes_on_where_it_stopped(parts: Parts, tmp_path: Path) -> None:
     rng = random.Random(7)
-    rows = [f"reader{number}@readers.test" for number in range(700)]
+    rows = [f"reader{number}@readers.test" for number in range(4_000)]
     rows += [*rng.sample(rows, 30), "nobody"]
     path = write_list(tmp_path / "list.csv", "email", *rows)
     order = ImportOrder("weekly", path, ("updates",), "paper")
@@ -523,11 +555,11 @@ def test_an_interrupted_import_goes_on_where_it_stopped(parts: Parts, tmp_path: 
         else:
             break
     assert interrupted > 1
-    assert counts(report) == {"new": 700, "doubled": 30, "rejected": 1}
+    assert counts(report) == {"new": 4_000, "doubled": 30, "rejected": 1}
     assert report["resumed_at"] > 0
     with parts.sessions() as session:
         for table in (Subscriber, Subscription, ConsentEvent, ConsentEvidence, PendingLeaf):
-            assert session.scalar(select(func.count()).select_from(table)) == 700
+            assert session.scalar(select(func.count()).select_from(table)) == 4_000
     refuse_unsound(parts)
 
 
@@ -554,7 +586,7 @@ def test_a_broken_quote_far_down_is_named_and_nothing_comes_in(
         ({"source": " "}, CannotImport, "--source"),
         ({"columns": {"email": "Post"}}, Refusal, "no column “Post”"),
         ({"confirm": True, "basis": Basis.IMPLIED}, CannotImport, "--confirm"),
-        ({"valid_for": ValidFor(24, 0)}, CannotImport, "--valid-for"),
+        ({"valid_for": Span(24, 0)}, CannotImport, "--valid-for"),
         ({"encoding": "klingon"}, BrokenList, "no encoding"),
     ],
 )
@@ -627,6 +659,10 @@ def test_bad_rows_go_to_a_file_of_our_own_with_reasons_and_no_formula_lives_in_i
     assert rows[0][2:] == ["'=cmd|' /C calc'!A0", "'+1"]
     assert rows[1][2:] == ["'@x", "'\tTab"]
     assert not any(cell[:1] in "=+-@\t\r" for row in rows for cell in row[2:] if cell)
+    mended = write_list(tmp_path / "mended.csv", "line,email,name", "2,bola@readers.test,'=Bola")
+    assert counts(take_in(parts, mended)) == {"new": 1}
+    with parts.sessions() as session:  # the apostrophe was ours
+        assert set(session.scalars(select(Subscriber.name))) == {"Ada", "=Bola"}
     (tmp_path / "mine.csv").write_text("something else")
     with pytest.raises(Refusal, match="is no reject file"):
         take_in(parts, path, source="another", rejects=tmp_path / "mine.csv")
@@ -634,9 +670,9 @@ def test_bad_rows_go_to_a_file_of_our_own_with_reasons_and_no_formula_lives_in_i
 
 @pytest.mark.usefixtures("made")
 def test_a_long_list_is_prepared_by_a_process_of_its_own(parts: Parts, tmp_path: Path) -> None:
-    rows = [f"reader{number}@readers.test" for number in range(5_500)]
-    path = write_list(tmp_path / "list.csv", "email", *rows)
-    assert counts(take_in(parts, path)) == {"new": 5_500}
+    rows = [f"reader{number}@readers.test,{'Amina ' * 4}" for number in range(5_500)]
+    path = write_list(tmp_path / "list.csv", "email,name", *rows, "nobody,")
+    assert counts(take_in(parts, path)) == {"new": 5_500, "rejected": 1}
     with parts.sessions() as session:
         assert session.scalar(select(func.count()).select_from(ConsentEvent)) == 5_500
     refuse_unsound(parts)

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from mailer.domain.suppression_list import Rejected, read_suppressions
 from mailer.services.suppressing import Imported, import_suppressions
 from mailer.store.models import Suppression, delivery
-from mailer.store.suppressions import Suppressed
+from mailer.store.suppressions import Added
 from mailer.transports.memory import MemoryTransport
 from mailer.wiring import Parts
 
@@ -19,8 +19,8 @@ MANY = 500
 
 def take_in(
     parts: Parts, lines: Iterable[str], rejects: list[Rejected] | None = None
-) -> tuple[Imported, list[Suppressed]]:
-    told: list[Suppressed] = []
+) -> tuple[Imported, list[Added]]:
+    told: list[Added] = []
     raw = (f"{line}\n".encode() for line in lines)
     done = import_suppressions(
         parts.sessions,
@@ -36,7 +36,7 @@ def test_who_is_on_an_imported_list_gets_nothing_more(parts: Parts) -> None:
     campaign_id = b.sending_campaign(parts, 4)
     done, told = take_in(parts, ["Reader1@readers.test", "reader3@readers.test", "x@readers.test"])
     assert done == Imported(added=3)
-    assert told == [Suppressed(3, [2, 4])]
+    assert told == [Added(3, [2, 4])]
     transport = MemoryTransport()
     b.send_all(parts, transport)
     assert b.states(parts, campaign_id) == {

@@ -97,7 +97,7 @@ class _Terminal:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--basis", "implied", "--valid-for", "forever"), "no validity"),
+        (("--basis", "implied", "--valid-for", "forever"), "no span of time"),
         (("--notice-version", "99"), "has no notice “99”"),
         (("--stated-at", "2024-13-45"), "no column “2024-13-45”"),
         (("--stated-at", "2099-01-01"), "lies ahead"),
@@ -124,7 +124,7 @@ def test_a_file_that_holds_nothing_is_said_so(weekly, tmp_path, content, words):
 
 def test_an_implied_consent_is_shown_with_its_end(weekly, listed):
     take_in(
-        weekly, listed, "--basis", "implied", "--valid-for", "6m", "--stated-at", "2026-11-01",
+        weekly, listed, "--basis", "implied", "--valid-for", "6mo", "--stated-at", "2026-11-01",
         "--notice-version", "1",
     )  # fmt: skip
     event = weekly("consent", "show", "ada@readers.test", "--json").document[0]

@@ -21,6 +21,7 @@ NOTED = sorted(verb for verb, touch in VERBS.items() if touch is not Touch.NOBOD
 
 ACTS: dict[str, list[list[str]]] = {
     "subscriber add": [["weekly", "femi@readers.test", "--purpose", "updates", "--source", "x"]],
+    "subscriber import": [["weekly", "list.csv", "--purpose", "updates", "--source", "x"]],
     "subscriber edit": [["amina@readers.test", "--name", "Amina Okafor"]],
     "subscriber unsubscribe": [["amina@readers.test", "--newsletter", "weekly"]],
     "subscriber export": [["weekly"], ["weekly", "--out", "readers.csv"], ["weekly", "--json"]],
@@ -64,6 +65,7 @@ def desk(weekly: Command, tmp_path, monkeypatch) -> Command:
     """An installation in which every verb has something to do: work here as `amina.desk`."""
     (tmp_path / "letter.html").write_text("<p>Hello, readers of the port.</p>", "utf-8")
     (tmp_path / "angry.txt").write_text("one@readers.test\namina@readers.test\n", "utf-8")
+    (tmp_path / "list.csv").write_text("email\nfemi@readers.test\n", "utf-8")
     (tmp_path / "feed.xml").write_text(
         '<?xml version="1.0"?><rss version="2.0"><channel><title>News</title><item><title>Port'
         "</title><link>https://news.example.org/port</link></item></channel></rss>",

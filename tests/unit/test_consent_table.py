@@ -25,7 +25,7 @@ EXPECTED = """
     active    .         .       .        left  expired  active  left  refused
     left      pending   active  .        .     .        .       .     .
     refused   pending   active  .        .     .        .       .     .
-    expired   pending   active  .        .     .        .       .     .
+    expired   pending   active  refused  .     .        .       .     .
 """
 TABLE = {
     (None if row[0] == "none" else S(row[0]), C(event)): None if cell == "." else S(cell)

@@ -14,11 +14,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from mailer.domain.consent import Basis, ConsentState, Method, SubscriptionState, next_state
-from mailer.domain.importing import ListRow, Reader, Standing, ValidFor
+from mailer.domain.importing import ListRow, Reader, Standing
 from mailer.domain.leaf_spelling import NO_INSTANT, LeafSpelling, PersonalSpelling
 from mailer.domain.leaves import Leaf, NoticeRef, commitment_key
-from mailer.store.consents import new_event_id
-from mailer.store.importing.shapes import Shape, shape_for
+from mailer.domain.spans import Span
+from mailer.store.consents import event_id_of
+from mailer.store.importing.shapes import Same, Shape, shape_for
 from mailer.store.vault import Vault
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 (its text is what we are after; all is in UTC)
@@ -35,7 +36,7 @@ class Terms:
     notice_id: int | None
     notice: NoticeRef | None
     basis: Basis
-    valid_for: ValidFor | None
+    valid_for: Span | None
     source: str
     file_name: str
     asks: bool
@@ -64,6 +65,7 @@ class Said(NamedTuple):
     event: Any
     evidence: Any
     pending: Any
+    event_id: str
     ends: int | None
     """When an implied consent ends, in milliseconds since 1970."""
 
@@ -76,6 +78,15 @@ class Prepared(NamedTuple):
     said: list[Said]
 
 
+class _Kind(NamedTuple):
+    """What all events of one purpose and one state have in common."""
+
+    spelling: LeafSpelling
+    same: Same
+    alike: Any
+    valid_for: Span | None
+
+
 class Preparer:
     """Prepares readers under the terms of one import."""
 
@@ -84,7 +95,7 @@ class Preparer:
         self.vault = vault
         self._shape: Shape = shape_for(terms.dialect)
         self._personal = PersonalSpelling(terms.source, terms.file_name)
-        self._spellings: dict[tuple[int, ConsentState], LeafSpelling] = {}
+        self._kinds: dict[tuple[int, ConsentState], _Kind] = {}
         self._at = 0
         self._at_text = ""
 
@@ -92,7 +103,7 @@ class Preparer:
         """Yield every reader, prepared as though new, in the order given."""
         self.begin(request.at)
         ids, numbers = iter(request.reader_ids), iter(request.event_numbers)
-        row_of, asks = self._shape.row, self.terms.asks
+        places, asks = range(len(self.terms.purposes)), self.terms.asks
         for reader in readers:
             row = reader.row
             state = _SAID.get(row.standing)
@@ -103,21 +114,16 @@ class Preparer:
             reader_id = next(ids)
             said = [
                 self.say(row, place, state, reader_id, key, row.email, next(numbers, None))
-                for place in range(len(self.terms.purposes))
+                for place in places
             ]
-            subscriber = row_of(
-                (
-                    reader_id, row.email, row.hashed, row.provider, row.name, row.locale,
-                    row.timezone, row.attributes or "{}", self._at_text, sealed,
-                )
-            )  # fmt: skip
+            subscriber = self._shape.subscriber(reader_id, row, self._at_text, sealed)
             yield Prepared(reader, subscriber, said)
 
     def begin(self, at: int) -> None:
         """Take the time that the next events are recorded at."""
         if at != self._at:
-            self._at, self._at_text = at, _text_of(at) + self._shape.zone
-            self._spellings.clear()
+            self._at, self._at_text = at, _text_of(at)
+            self._kinds.clear()
 
     def say(
         self,
@@ -130,67 +136,64 @@ class Preparer:
         number: int | None,
     ) -> Said:
         """Return one event of a reader: what the row says for the purpose in this place."""
-        terms, zone = self.terms, self._shape.zone
-        spelling = self._spellings.get((place, state)) or self._spelling(place, state)
-        given = state is ConsentState.GIVEN
-        stated, ends = row.stated_at, None
-        if given and terms.valid_for is not None:
-            since = self._at if stated is None else stated
-            ends = _milliseconds(terms.valid_for.after(_EPOCH + timedelta(milliseconds=since)))
-        stated_text = None if stated is None else _text_of(stated)
-        ends_text = None if ends is None else _text_of(ends)
-        event_id = new_event_id(self._now)
+        kind = self._kinds.get((place, state)) or self._kind(place, state)
+        ends = None
+        if kind.valid_for is not None:
+            since = self._at if row.stated_at is None else row.stated_at
+            ends = _milliseconds(kind.valid_for.after(_EPOCH + timedelta(milliseconds=since)))
+        stated_text, ends_text = _text_of_any(row.stated_at), _text_of_any(ends)
+        event_id = event_id_of(self._at)
         personal = self._personal.spell(email, row.line)
         committed = hmac.digest(commitment_key(key, event_id), personal, "sha256")
-        leaf_hash = spelling.hash(
+        leaf_hash = kind.spelling.hash(
             event_id, reader_id, committed, _quoted(stated_text), _quoted(ends_text)
         )
-        stated_value = None if stated_text is None else stated_text + zone
-        ends_value = None if ends_text is None else ends_text + zone
-        purpose_id = terms.purposes[place][0]
-        event = (
-            number, event_id, terms.newsletter_id, purpose_id, reader_id, state.value, _METHOD,
-            terms.basis.value if given else _CONSENT, terms.notice_id if given else None, False,
-            self._at_text, stated_value, ends_value, committed, leaf_hash,
-        )  # fmt: skip
-        sealed = self.vault.seal_spelled(key, event_id, personal)
-        subscription = (
-            reader_id, purpose_id, terms.newsletter_id, _FOLLOWS[state], self._at_text,
-            ends_value, 0, "{}",
-        )  # fmt: skip
-        row_of = self._shape.row
+        shape = self._shape
         return Said(
-            row_of(subscription),
-            row_of(event),
-            row_of((number, sealed)),
-            row_of((number,)),
+            shape.subscription(reader_id, kind.same, ends_text),
+            shape.event(
+                number,
+                event_id,
+                reader_id,
+                stated_text,
+                ends_text,
+                committed,
+                leaf_hash,
+                kind.alike,
+            ),
+            shape.evidence(number, self.vault.seal_spelled(key, event_id, personal)),
+            shape.pending(number),
+            event_id,
             ends,
         )
 
-    @property
-    def _now(self) -> datetime:
-        return (_EPOCH + timedelta(milliseconds=self._at)).replace(tzinfo=UTC)
-
-    def _spelling(self, place: int, state: ConsentState) -> LeafSpelling:
-        given = state is ConsentState.GIVEN
+    def _kind(self, place: int, state: ConsentState) -> _Kind:
+        terms, given = self.terms, state is ConsentState.GIVEN
+        purpose_id, purpose = terms.purposes[place]
+        basis = terms.basis if given else Basis.CONSENT
         like = Leaf(
             event_id="",
-            at=self._now,
-            newsletter=self.terms.newsletter,
-            purpose=self.terms.purposes[place][1],
+            at=(_EPOCH + timedelta(milliseconds=self._at)).replace(tzinfo=UTC),
+            newsletter=terms.newsletter,
+            purpose=purpose,
             reader=0,
             state=state.value,
             method=_METHOD,
-            basis=self.terms.basis.value if given else _CONSENT,
-            notice=self.terms.notice if given else None,
+            basis=basis.value,
+            notice=terms.notice if given else None,
             commitment=b"",
         )
-        made = self._spellings[place, state] = LeafSpelling(like)
-        return made
+        same = Same(
+            terms.newsletter_id, purpose_id, state.value, _METHOD, basis.value,
+            terms.notice_id if given else None, False, self._at_text, _FOLLOWS[state],
+        )  # fmt: skip
+        valid_for = terms.valid_for if given else None
+        kind = _Kind(LeafSpelling(like), same, self._shape.alike(same), valid_for)
+        self._kinds[place, state] = kind
+        return kind
 
 
 _METHOD = Method.IMPORT.value
-_CONSENT = Basis.CONSENT.value
 _SAID = {
     Standing.SUBSCRIBED.value: ConsentState.GIVEN,
     Standing.UNSUBSCRIBED.value: ConsentState.REFUSED,
@@ -205,6 +208,10 @@ _FOLLOWS = {
 def _text_of(milliseconds: int) -> str:
     moment = _EPOCH + timedelta(milliseconds=milliseconds)
     return moment.isoformat(" ", "milliseconds")
+
+
+def _text_of_any(milliseconds: int | None) -> str | None:
+    return None if milliseconds is None else _text_of(milliseconds)
 
 
 def _quoted(text: str | None) -> str:

@@ -80,8 +80,8 @@ def insert_events(session: Session, said: Sequence[Said]) -> None:
     if said and session.get_bind().dialect.name == "sqlite":
         first = (session.scalar(select(func.max(ConsentEvent.id))) or 0) + 1
         numbers = range(first, first + len(said))
-        events = [(number, *row[1:]) for number, row in zip(numbers, events, strict=True)]
-        evidences = [(number, row[1]) for number, row in zip(numbers, evidences, strict=True)]
+        events = [(number, *row) for number, row in zip(numbers, events, strict=True)]
+        evidences = list(zip(numbers, evidences, strict=True))
         pending = [(number,) for number in numbers]
     _put(session, "consent_event", events)
     _put(session, "consent_evidence", evidences)
@@ -98,7 +98,7 @@ def _put(session: Session, table: str, rows: Sequence[Any]) -> None:
     driver: Any = connection.connection.driver_connection
     try:
         with driver.cursor() as cursor, cursor.copy(_COPY[table]) as copy:
-            copy.write("".join(rows))
+            copy.write("\n".join([*rows, ""]))
     except (UniqueViolation, DeadlockDetected) as error:
         raise TakenMeanwhile from error
     except psycopg.OperationalError as error:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mailer.cli.console import AsJson, answer, example, say, write_new
+from mailer.cli.noting import note_taking_out
 from mailer.cli.opening import open_installation
 from mailer.services.consent_export import ExportFormat, export_consent
 from mailer.services.readers import require_reader
@@ -40,6 +41,7 @@ def export(
     with reading(parts.sessions) as session:
         reader = require_reader(session, email, parts.suppression_key)
         documents = export_consent(session, reader, form, links=parts.links)
+    note_taking_out(parts, "consent export", reader=reader.id, format=form.value)
     text = json.dumps(documents, ensure_ascii=False, indent=2) + "\n"
     if out is None:
         typer.echo(text, nl=False)

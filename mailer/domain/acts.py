@@ -28,12 +28,17 @@ VERBS = {
             "digest add", "digest run", "digest pause", "digest resume", "digest remove",
             "provider hold", "provider release",
             "privacy erase", "privacy retention",
-            "db restore",
+            "notice ask",
+            "db restore", "db resume",
         ),
         Touch.CHANGES,
     ),
     **dict.fromkeys(
-        ("subscriber export", "suppression export", "privacy export", "db backup"), Touch.TAKES_OUT
+        (
+            "subscriber export", "suppression export", "privacy export", "db backup",
+            "consent export", "consent prove",
+        ),
+        Touch.TAKES_OUT,
     ),
     **dict.fromkeys(
         (
@@ -48,6 +53,7 @@ VERBS = {
         (
             "init", "doctor", "status", "up", "web", "worker", "beat", "bench", "demo",
             "db upgrade", "db check", "privacy record",
+            "consent audit", "consent checkpoint", "consent verify",
             "publisher show", "publisher edit",
             "newsletter add", "newsletter list", "newsletter show", "newsletter edit",
             "purpose add", "purpose list", "notice publish", "notice list", "notice show",

@@ -31,9 +31,12 @@ ACTS: dict[str, list[list[str]]] = {
     "suppression add": [["amina@readers.test"], ["nobody@readers.test"]],
     "suppression remove": [["angry@readers.test", "--yes"]],
     "suppression import": [["angry.txt"]],
-    "suppression export": [[], ["--out", "list.csv"], ["--json"]],
+    "suppression export": [[], ["--out", "listed.csv"], ["--json"]],
     "suppression list": [[]],
     "consent show": [["amina@readers.test"]],
+    "consent export": [["amina@readers.test", "--format", "kantara"]],
+    "consent prove": [["amina@readers.test"], ["1", "--out", "amina.proof.json"]],
+    "notice ask": [["weekly", "--purpose", "updates"]],
     "campaign test": [["1", "--to", "desk@news.test"]],
     "campaign send": [["1"]],
     "campaign schedule": [["1", "--at", "2999-01-01T07:00"]],
@@ -56,8 +59,14 @@ ACTS: dict[str, list[list[str]]] = {
     "privacy retention": [[]],
     "db backup": [["copy.db"]],
     "db restore": [["older.db", "--yes"]],
+    "db resume": [["--yes"]],
     "publisher trail": [[], ["--reader", "amina@readers.test"]],
 }
+BEFORE = {
+    "db resume": ["db", "restore", "older.db", "--yes"],
+    "notice ask": ["notice", "publish", "weekly", "--locale", "en", "--text-file", "wording.txt"],
+}
+"""What makes that there is something to do."""
 
 
 @pytest.fixture
@@ -65,6 +74,7 @@ def desk(weekly: Command, tmp_path, monkeypatch) -> Command:
     """An installation in which every verb has something to do: work here as `amina.desk`."""
     (tmp_path / "letter.html").write_text("<p>Hello, readers of the port.</p>", "utf-8")
     (tmp_path / "angry.txt").write_text("one@readers.test\namina@readers.test\n", "utf-8")
+    (tmp_path / "wording.txt").write_text("Other words than those of before.", "utf-8")
     (tmp_path / "list.csv").write_text("email\nfemi@readers.test\n", "utf-8")
     (tmp_path / "feed.xml").write_text(
         '<?xml version="1.0"?><rss version="2.0"><channel><title>News</title><item><title>Port'
@@ -96,6 +106,9 @@ def test_every_verb_is_in_the_table_and_every_noted_one_is_tried_here():
 
 @pytest.mark.parametrize("verb", NOTED)
 def test_what_touches_people_leaves_a_line_with_who_when_and_what(desk, home, verb):
+    if verb in BEFORE:
+        ended = desk(*BEFORE[verb])
+        assert ended.status == 0, ended.err
     for arguments in ACTS[verb]:
         ended = desk(*verb.split(), *arguments)
         assert ended.status == 0, ended.err

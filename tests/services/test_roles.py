@@ -1,7 +1,7 @@
 """The service as a PostgreSQL role that does not own the tables: it can do its work, and no more.
 
 Everything that is imported below runs once more as that role: sign-up, confirming, preferences,
-campaigns, sending, and settling by a log.
+campaigns, sending, settling by a log, and imports.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from psycopg import sql
 from services.test_campaigns import *  # noqa: F403
 from services.test_confirming import *  # noqa: F403
 from services.test_digests import *  # noqa: F403
+from services.test_importing import *  # noqa: F403
 from services.test_preferences import *  # noqa: F403
 from services.test_reconciling import *  # noqa: F403
 from services.test_sending import *  # noqa: F403

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, Text, any_, bindparam, func, select
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Text, any_, bindparam, cast, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mailer.domain.consent import SubscriptionState
@@ -78,12 +78,14 @@ def suppressed_of(session: Session, hashes: Sequence[str], newsletter: str) -> s
 def _among(
     session: Session, column: InstrumentedAttribute[Any], kind: Text | BigInteger
 ) -> ColumnElement[bool]:
-    """Return that the column is one of many values, which are one parameter of the statement."""
+    """Return that the column is one of many values, which are one text: a list costs more."""
+    listed = bindparam("among", type_=Text())
     if session.get_bind().dialect.name == "sqlite":
-        each = func.json_each(bindparam("among", type_=Text())).table_valued("value")
-        return column.in_(select(each.c.value))
-    return column == any_(bindparam("among", type_=ARRAY(kind)))
+        return column.in_(select(func.json_each(listed).table_valued("value").c.value))
+    return column == any_(cast(func.string_to_array(listed, ","), ARRAY(kind)))
 
 
-def _listed(session: Session, values: Sequence[Any]) -> Any:
-    return json.dumps(values) if session.get_bind().dialect.name == "sqlite" else list(values)
+def _listed(session: Session, values: Sequence[Any]) -> str:
+    if session.get_bind().dialect.name == "sqlite":
+        return json.dumps(values)
+    return ",".join(map(str, values))

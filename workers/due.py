@@ -59,7 +59,9 @@ def retain_once(parts: Parts) -> None:
 def retention_job(parts: Parts) -> Job:
     """Return what the retention job needs."""
     folders = Folders(parts.settings.home, parts.settings.inbox_dir)
-    return Job(parts.sessions, folders, parts.now, _let_others_write)
+    return Job(
+        parts.sessions, folders, parts.now, _let_others_write, parts.settings.migration_url
+    )  # fmt: skip
 
 
 def work_off(parts: Parts, progress: Callable[[str], None] = lambda _: None) -> bool:

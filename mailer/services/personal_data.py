@@ -109,7 +109,8 @@ def _document(
 
 def rights(contact: str) -> list[dict[str, str]]:
     """Return what a reader may ask for, under which article of the GDPR, and how."""
-    write = f"Write to {contact}." if contact else "Write to the publisher."
+    whom = contact or "the publisher"
+    write = f"Write to {whom}."
     own = "the page “Preferences”, to which every mail has a link"
     return [
         {
@@ -126,12 +127,12 @@ def rights(contact: str) -> list[dict[str, str]]:
         {
             "right": "Have what is wrong put right",
             "article": "16",
-            "how": f"Name and language: {own}. Everything else: {write}",
+            "how": f"Name and language: {own}. Everything else: write to {whom}.",
         },
         {
             "right": "Have everything deleted",
             "article": "17",
-            "how": f"Use the button “Delete everything about me” on {own}. {write}",
+            "how": f"Use the button “Delete everything about me” on {own}, or write to {whom}.",
         },
         {"right": "Have the use of your data restricted", "article": "18", "how": write},
         {

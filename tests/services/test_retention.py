@@ -52,7 +52,7 @@ def only(kind: Kind, days: int = 30) -> Periods:
 def job(parts: Parts, now: datetime = LATER, pause: Callable[[], None] = lambda: None) -> Job:
     """Return the job at a moment."""
     folders = Folders(parts.settings.home, parts.settings.inbox_dir)
-    return Job(parts.sessions, folders, lambda: now, pause)
+    return Job(parts.sessions, folders, lambda: now, pause, parts.settings.migration_url)
 
 
 def number(parts: Parts, kind: Kind, now: datetime = LATER) -> int:

@@ -1,7 +1,7 @@
 """The service as a PostgreSQL role that does not own the tables: it can do its work, and no more.
 
 Everything that is imported below runs once more as that role: sign-up, confirming, preferences,
-campaigns, sending, settling by a log, and imports.
+campaigns, sending, settling by a log, imports; the log, proofs, erasing, retention and the audit.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from services.test_confirming import *  # noqa: F403
 from services.test_digests import *  # noqa: F403
 from services.test_importing import *  # noqa: F403
 from services.test_preferences import *  # noqa: F403
+from services.test_proof_after_erasure import *  # noqa: F403
 from services.test_reconciling import *  # noqa: F403
 from services.test_sending import *  # noqa: F403
 from services.test_signup import *  # noqa: F403

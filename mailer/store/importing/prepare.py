@@ -7,16 +7,15 @@ dropped, and prepared again with the reader's own key.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from mailer.domain.consent import Basis, ConsentState, Method, SubscriptionState, next_state
 from mailer.domain.importing import ListRow, Reader, Standing
-from mailer.domain.leaf_spelling import NO_INSTANT, LeafSpelling, PersonalSpelling
-from mailer.domain.leaves import Leaf, NoticeRef, commitment_key
+from mailer.domain.leaf_text import PersonalSpelling, leaf_hash, quoted_notice
+from mailer.domain.leaves import NoticeRef, commitment_key, commitment_to
 from mailer.domain.spans import Span
 from mailer.store.consents import event_id_of
 from mailer.store.importing.shapes import Same, Shape, shape_for
@@ -81,7 +80,8 @@ class Prepared(NamedTuple):
 class _Kind(NamedTuple):
     """What all events of one purpose and one state have in common."""
 
-    spelling: LeafSpelling
+    purpose: str
+    notice: str  # as JSON
     same: Same
     alike: Any
     valid_for: Span | None
@@ -97,7 +97,7 @@ class Preparer:
         self._personal = PersonalSpelling(terms.source, terms.file_name)
         self._kinds: dict[tuple[int, ConsentState], _Kind] = {}
         self._at = 0
-        self._at_text = ""
+        self._at_text = self._at_instant = ""
 
     def prepare(self, readers: Iterable[Reader], request: Request) -> Iterator[Prepared]:
         """Yield every reader, prepared as though new, in the order given."""
@@ -123,6 +123,7 @@ class Preparer:
         """Take the time that the next events are recorded at."""
         if at != self._at:
             self._at, self._at_text = at, _text_of(at)
+            self._at_instant = _instant(self._at_text)
             self._kinds.clear()
 
     def say(
@@ -144,13 +145,16 @@ class Preparer:
         stated_text, ends_text = _text_of_any(row.stated_at), _text_of_any(ends)
         event_id = event_id_of(self._at)
         personal = self._personal.spell(email, row.line)
-        committed = hmac.digest(commitment_key(key, event_id), personal, "sha256")
-        leaf_hash = kind.spelling.hash(
-            event_id, reader_id, committed, _quoted(stated_text), _quoted(ends_text)
-        )
+        committed = commitment_to(commitment_key(key, event_id), personal)
+        same = kind.same
+        hashed = leaf_hash(
+            event_id, self._at_instant, self.terms.newsletter, kind.purpose, reader_id,
+            same.state, same.method, same.basis, kind.notice, committed,
+            _instant_of_any(stated_text), _instant_of_any(ends_text),
+        )  # fmt: skip
         shape = self._shape
         return Said(
-            shape.subscription(reader_id, kind.same, ends_text),
+            shape.subscription(reader_id, same, ends_text),
             shape.event(
                 number,
                 event_id,
@@ -158,7 +162,7 @@ class Preparer:
                 stated_text,
                 ends_text,
                 committed,
-                leaf_hash,
+                hashed,
                 kind.alike,
             ),
             shape.evidence(number, self.vault.seal_spelled(key, event_id, personal)),
@@ -171,24 +175,13 @@ class Preparer:
         terms, given = self.terms, state is ConsentState.GIVEN
         purpose_id, purpose = terms.purposes[place]
         basis = terms.basis if given else Basis.CONSENT
-        like = Leaf(
-            event_id="",
-            at=(_EPOCH + timedelta(milliseconds=self._at)).replace(tzinfo=UTC),
-            newsletter=terms.newsletter,
-            purpose=purpose,
-            reader=0,
-            state=state.value,
-            method=_METHOD,
-            basis=basis.value,
-            notice=terms.notice if given else None,
-            commitment=b"",
-        )
+        notice = quoted_notice(terms.notice) if given and terms.notice else "null"
         same = Same(
             terms.newsletter_id, purpose_id, state.value, _METHOD, basis.value,
             terms.notice_id if given else None, False, self._at_text, _FOLLOWS[state],
         )  # fmt: skip
         valid_for = terms.valid_for if given else None
-        kind = _Kind(LeafSpelling(like), same, self._shape.alike(same), valid_for)
+        kind = _Kind(purpose, notice, same, self._shape.alike(same), valid_for)
         self._kinds[place, state] = kind
         return kind
 
@@ -214,9 +207,13 @@ def _text_of_any(milliseconds: int | None) -> str | None:
     return None if milliseconds is None else _text_of(milliseconds)
 
 
-def _quoted(text: str | None) -> str:
+def _instant(text: str) -> str:
     """Return a moment as a leaf spells it (`domain.leaves.instant`)."""
-    return NO_INSTANT if text is None else f'"{text[:10]}T{text[11:]}Z"'
+    return f"{text[:10]}T{text[11:]}Z"
+
+
+def _instant_of_any(text: str | None) -> str | None:
+    return None if text is None else _instant(text)
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -18,6 +18,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -161,6 +162,22 @@ class Sink:
             file.flush()
             if what != "began":
                 os.fsync(file.fileno())
+
+
+@contextmanager
+def sink_in_a_thread(sink: Sink) -> Iterator[int]:
+    """Run a sink beside the test, in its own process; yields the port."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(sink.start(), loop).result()
+    try:
+        yield sink.port
+    finally:
+        asyncio.run_coroutine_threadsafe(sink.stop(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 @contextmanager

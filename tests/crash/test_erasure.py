@@ -6,16 +6,13 @@ With one connection the order is exact. Whoever is before the gate when the eras
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import building as b
 import pytest
 from processes import until
-from sink import Sink, accepted_by, noted
+from sink import Sink, accepted_by, noted, sink_in_a_thread
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
@@ -84,22 +81,6 @@ class WatchedComposer(Composer):
         return super().compose(prepared, **more)
 
 
-@contextmanager
-def _relay(file: Path, eraser: Eraser) -> Iterator[int]:
-    """Run a sink in a thread of this process; yields its port."""
-    sink, loop = Sink(file, eraser.reached), asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(sink.start(), loop).result()
-    try:
-        yield sink.port
-    finally:
-        asyncio.run_coroutine_threadsafe(sink.stop(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
 def _rows(parts: Parts) -> dict[int, str]:
     with parts.sessions() as session:
         return dict(session.execute(select(delivery.c.subscriber_id, delivery.c.state)).all())
@@ -113,7 +94,7 @@ def test_who_is_erased_at_a_step_gets_nothing_that_was_not_past_its_gate(
     eraser, file = Eraser(parts, step), tmp_path / "accepted"
     monkeypatch.setattr(b, "Composer", WatchedComposer)
     monkeypatch.setattr(WatchedComposer, "told", staticmethod(eraser.reached), raising=False)
-    with _relay(file, eraser) as port, capture_logs() as logs:
+    with sink_in_a_thread(Sink(file, eraser.reached)) as port, capture_logs() as logs:
         config = RelayConfig("127.0.0.1", port, Security.NONE, connections=1)
         sender = b.sender_of(parts, lambda _: Access(SmtpTransport(config, hello="test"), config))
         sender.start()

@@ -7,7 +7,6 @@ seconds.
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import threading
 import time
@@ -20,7 +19,7 @@ import building as b
 import pytest
 from crash.wrong import RecordsAfterSending
 from processes import until
-from sink import Sink, accepted_by, noted
+from sink import Sink, accepted_by, noted, sink_in_a_thread
 from sqlalchemy import select
 
 from mailer.domain.consent import Method
@@ -133,28 +132,11 @@ class LeaveWhenOffered(Leavers):
         return set(self._order[::3])
 
 
-@contextmanager
-def _sink_beside(file: Path, leavers: Leavers) -> Iterator[int]:
-    """Run a sink in a thread of this process, slow enough to leave in between; yields its port."""
-    sink = Sink(file, leavers.trouble, pause=0.02)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(sink.start(), loop).result()
-    try:
-        yield sink.port
-    finally:
-        asyncio.run_coroutine_threadsafe(sink.stop(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
 def _play(
     parts: Parts, file: Path, leavers: Leavers, *, desk: type[LedgerDesk] = LedgerDesk
 ) -> None:
     """Send a campaign while readers leave."""
-    with leavers.live(), _sink_beside(file, leavers) as port:
+    with leavers.live(), sink_in_a_thread(_sink(file, leavers)) as port:
         config = RelayConfig("127.0.0.1", port, Security.NONE, connections=CONNECTIONS)
         sender = b.sender_of(
             parts, lambda _: Access(SmtpTransport(config, hello="test"), config), desk=desk
@@ -226,3 +208,8 @@ def test_the_account_finds_a_sender_that_asks_no_gate(sqlite_parts: Parts, tmp_p
     leavers = LeaveWhenOffered(sqlite_parts)
     _play(sqlite_parts, file, leavers, desk=RecordsAfterSending)
     assert _too_late(leavers, file) == leavers.leaving
+
+
+def _sink(file: Path, leavers: Leavers) -> Sink:
+    """Return one that is slow enough for somebody to leave in between."""
+    return Sink(file, leavers.trouble, pause=0.02)

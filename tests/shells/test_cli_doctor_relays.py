@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from certificates import certificate
-from sink import Sink, no_trouble
+from sink import Sink, no_trouble, sink_in_a_thread
 
 from mailer.cli import checks_relays
 from mailer.transports.smtp_connection import Patience
@@ -20,18 +18,9 @@ from mailer.transports.smtp_connection import Patience
 @contextmanager
 def listening(tmp_path, **more: object) -> Iterator[Sink]:
     """Let a relay listen in a thread of its own."""
-    loop = asyncio.new_event_loop()
     sink = Sink(tmp_path / "accepted", **{"trouble": no_trouble, **more})
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(sink.start(), loop).result(10)
-    try:
+    with sink_in_a_thread(sink):
         yield sink
-    finally:
-        asyncio.run_coroutine_threadsafe(sink.stop(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
 
 
 def finding(weekly, check: str) -> tuple[bool, str]:

@@ -5,13 +5,11 @@ The search is shown to find the plant before it is believed to find nothing.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +23,7 @@ import pytest
 import servers
 from processes import WITHIN, clean_environment, running, until
 from psycopg import sql
-from sink import Sink, accepted_by
+from sink import Sink, accepted_by, sink_in_a_thread
 from spellings import Search, wire
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -237,7 +235,7 @@ def by_others(parts: Parts) -> None:
 
 def by_relay(installation: Installation, accepted: Path) -> None:
     """Send the second campaign over a relay that declines the person by name."""
-    with _relay(accepted) as port:
+    with sink_in_a_thread(Sink(accepted, _decline)) as port:
         relay = {"MAILER_SMTP_URL": f"smtp://127.0.0.1:{port}?tls=none&connections=3"}
         with installation.parts() as parts, parts.sessions.begin() as session:
             start_campaign(session, session.get_one(Campaign, 2), now=parts.now())
@@ -417,21 +415,6 @@ def _ready(browser: httpx2.Client) -> bool:
         return False
 
 
-@contextmanager
-def _relay(file: Path) -> Iterator[int]:
-    """Run a sink in a thread of this process that declines the person; yields its port."""
-
-    def decline(stage: str, line: str) -> str | None:
-        return DECLINED if stage == "RCPT" and "okonkwo" in line.lower() else None
-
-    sink, loop = Sink(file, decline), asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(sink.start(), loop).result()
-    try:
-        yield sink.port
-    finally:
-        asyncio.run_coroutine_threadsafe(sink.stop(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+def _decline(stage: str, line: str) -> str | None:
+    """Decline the person, and quote the address."""
+    return DECLINED if stage == "RCPT" and "okonkwo" in line.lower() else None

@@ -122,7 +122,7 @@ def _import(parts: Parts, order: ImportOrder, *, dry_run: bool, asks: bool) -> d
 
 
 def _surroundings(parts: Parts, advance: Any) -> Surroundings:
-    from mailer.services.import_writing import Desk
+    from mailer.services.import_known import Desk
     from mailer.services.importing import Surroundings
 
     sqlite = parts.engine.dialect.name == "sqlite"

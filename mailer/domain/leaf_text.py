@@ -53,6 +53,42 @@ def _or_null(moment: str | None) -> str:
     return "null" if moment is None else quoted(moment)
 
 
+class LeafSpelling:
+    """Spells the leaves of one moment that say the same; moments are as `instant` writes them."""
+
+    def __init__(
+        self,
+        at: str,
+        newsletter: str,
+        purpose: str,
+        state: str,
+        method: str,
+        basis: str,
+        notice: str,
+    ) -> None:
+        self._begin = f'{{"at":{quoted(at)},"basis":{quoted(basis)},"commitment":"'
+        self._middle = (
+            f',"method":{quoted(method)},"newsletter":{quoted(newsletter)},"notice":{notice},'
+            f'"purpose":{quoted(purpose)},"reader":'
+        )
+        self._state = f',"state":{quoted(state)},"stated_at":'
+        self._end = f',"v":{LEAF_VERSION},"valid_until":'
+
+    def hash(
+        self,
+        event_id: str,
+        reader: int,
+        commitment: bytes,
+        stated_at: str | None,
+        valid_until: str | None,
+    ) -> bytes:
+        """Return the hash of the leaf."""
+        return hash_of_leaf(
+            f'{self._begin}{commitment.hex()}","event_id":{quoted(event_id)}{self._middle}{reader}'
+            f"{self._state}{_or_null(stated_at)}{self._end}{_or_null(valid_until)}}}".encode()
+        )
+
+
 class PersonalSpelling:
     """Spells the personal parts of an import's events, which differ in address and line alone."""
 

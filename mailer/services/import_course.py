@@ -9,7 +9,7 @@ from typing import Any
 from mailer.lists.spool import Spool, Stretch, stretches
 from mailer.services.import_helper import Cells, Helper, prepared, received, said
 from mailer.services.import_rows import RowReader
-from mailer.store.importing.prepare import Prepared, Preparer, Request
+from mailer.store.importing.prepare import Batch, Preparer, Request
 
 WORTH_A_PROCESS = 150_000
 """Octets of a file; a smaller one is imported in less time than a process takes to start."""
@@ -47,13 +47,13 @@ def read_rows(rows: Iterator[Cells], reader: RowReader, helper: Helper | None) -
 
 def prepared_readers(
     spool: Spool, preparer: Preparer, numbers: Numbers, helper: Helper | None, *, done: int
-) -> Iterator[list[Prepared]]:
+) -> Iterator[Batch]:
     """Yield the readers of a list some thousand at a time, without the first `done` rows."""
     todo = stretches(spool, done)
     if helper is None:
         for stretch in todo:
             blocks, request = spool.raw(stretch.buckets), numbers(stretch.rows)
-            yield list(prepared(preparer, blocks, stretch.done, request))
+            yield prepared(preparer, blocks, stretch.done, request)
         return
     asked = _ask(helper, spool, numbers, next(todo, None))
     while asked:

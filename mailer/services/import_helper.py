@@ -21,7 +21,7 @@ from mailer.domain.importing import ListRow, Reader, readers_of
 from mailer.embedded.leash import die_with_parent
 from mailer.lists.spool import PLAIN, unpacked
 from mailer.services.import_rows import BadRow, Reading, RowReader
-from mailer.store.importing.prepare import Prepared, Preparer, Request, Said, Terms
+from mailer.store.importing.prepare import Batch, Preparer, Request, Terms
 from mailer.store.vault import Vault
 
 Cells = tuple[int, list[str]]
@@ -51,13 +51,12 @@ class Helper:
         """Ask for the readers of these blocks, prepared, without the first `done` rows."""
         self._ask(_Task.PREPARE, (blocks, done, *map(tuple, ((request.at,), *request[1:]))))
 
-    def answer(self) -> list[Any]:
+    def answer(self) -> Any:
         """Return what was asked for; raises HelperEnded."""
         try:
-            answer: list[Any] = marshal.loads(self._connection.recv_bytes())
+            return marshal.loads(self._connection.recv_bytes())
         except EOFError:
             raise self._ended() from None
-        return answer
 
     def _ask(self, task: _Task, given: Any) -> None:
         try:
@@ -98,19 +97,23 @@ def said(reader: RowReader, row: Cells) -> tuple[Any, ...] | str:
         return str(bad)
 
 
-def prepared(
-    preparer: Preparer, blocks: list[bytes], done: int, request: Request
-) -> Iterator[Prepared]:
-    """Yield the readers of these blocks after the first `done` rows, which end with a reader."""
+def prepared(preparer: Preparer, blocks: list[bytes], done: int, request: Request) -> Batch:
+    """Return the readers of these blocks after the first `done` rows, which end with a reader."""
     return preparer.prepare(_without(readers_of(unpacked(blocks)), done), request)
 
 
-def received(answer: list[Any]) -> list[Prepared]:
-    """Return prepared readers as they were before they travelled."""
-    return [
-        Prepared(Reader(ListRow._make(row), doubles), subscriber, [Said._make(one) for one in said])
-        for row, doubles, subscriber, said in answer
-    ]
+def _sent(batch: Batch) -> tuple[Any, ...]:
+    """Return a batch as it travels: plain tuples, as named ones cannot."""
+    rows = [tuple(reader.row) for reader in batch.readers]
+    said = [one and tuple(one) for one in batch.said]
+    return rows, [reader.doubles for reader in batch.readers], batch.subscribers, said
+
+
+def received(answer: Any) -> Batch:
+    """Return a batch as it was before it travelled, but for what was said: plain tuples stay so."""
+    rows, doubles, subscribers, said = answer
+    readers = map(Reader, map(ListRow._make, rows), doubles)
+    return Batch(list(readers), subscribers, said)
 
 
 def _without(readers: Iterator[Reader], done: int) -> Iterator[Reader]:
@@ -131,15 +134,10 @@ def _help(connection: Connection, reading: Reading, terms: Terms, vault: Vault) 
             task, given = marshal.loads(connection.recv_bytes())
         except EOFError:
             return
-        answer: list[Any]
+        answer: Any
         if task == _Task.READ:
             answer = [said(reader, row) for row in given]
         else:
             blocks, done, (at,), ids, numbers = given
-            # Plain tuples: named ones cost three times as much on their way.
-            answer = [
-                (tuple(each.reader.row), each.reader.doubles, each.subscriber,
-                 [tuple(one) for one in each.said])
-                for each in prepared(preparer, blocks, done, Request(at, ids, numbers))
-            ]  # fmt: skip
+            answer = _sent(prepared(preparer, blocks, done, Request(at, ids, numbers)))
         connection.send_bytes(marshal.dumps(answer, PLAIN))

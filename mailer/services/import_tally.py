@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,12 +24,17 @@ class Tally:
         """Return what an interrupted import has counted so far."""
         return cls({outcome: int(counts.get(outcome, 0)) for outcome in Outcome})
 
-    def count(self, reader: Reader, outcome: Outcome) -> None:
-        """Count a reader's row, and those that are doubles of it."""
-        self.counts[outcome] += 1
-        self.counts[Outcome.DOUBLED] += len(reader.doubles)
-        for line in reader.doubles:
-            if len(self.doubled) < _EXAMPLES:
+    def count(self, outcome: Outcome, number: int = 1) -> None:
+        """Count the rows that stand for so many readers."""
+        self.counts[outcome] += number
+
+    def count_doubles(self, readers: Iterable[Reader]) -> None:
+        """Count the other rows of these readers."""
+        for reader in readers:
+            if not reader.doubles:
+                continue
+            self.counts[Outcome.DOUBLED] += len(reader.doubles)
+            for line in reader.doubles[: _EXAMPLES - len(self.doubled)]:
                 self.doubled.append({"line": line, "same_as_line": reader.row.line})
 
     def reject(self, line: int, reason: str) -> None:

@@ -24,10 +24,11 @@ from mailer.lists.spool import Spool, stretches, unpacked
 from mailer.lists.table import DELIMITERS
 from mailer.services.import_course import WORTH_A_PROCESS, prepared_readers, read_rows
 from mailer.services.import_helper import Helper, helping
+from mailer.services.import_known import Desk
 from mailer.services.import_order import CannotImport, ImportOrder, Job, look_into
 from mailer.services.import_rows import Reading, RowReader, milliseconds
 from mailer.services.import_tally import Tally, repeated
-from mailer.services.import_writing import Desk, ImportWriter, Pace
+from mailer.services.import_writing import ImportWriter, Pace
 from mailer.services.notices import current_notice
 from mailer.store.actions import note_action
 from mailer.store.consents import ShownNotice, asks_anew
@@ -178,8 +179,8 @@ def _write(
     def wrote(done: int) -> None:
         around.progress("importing", done, spool.rows)
 
-    for prepared in prepared_readers(spool, preparer, numbers, helper, done=run.rows_done):
-        writer.write(prepared, wrote)
+    for batch in prepared_readers(spool, preparer, numbers, helper, done=run.rows_done):
+        writer.write(batch, wrote)
     with sessions.begin() as session:
         finish_run(session, run.id, done=writer.done, now=now())
         _note(session, job, run, around, finished=True, counts=writer.tally.counts)
@@ -245,7 +246,8 @@ def _foresee(job: Job, spool: Spool, read: Tally, around: Surroundings) -> Tally
                 suppressed = row.hashed in ground.suppressed
                 standing = Standing(row.standing)
                 decision = decide(standing, states, suppressed=suppressed, given=given)
-                read.count(reader, decision.outcome)
+                read.count(decision.outcome)
+        read.count_doubles(readers)
         done += stretch.rows
         around.progress("looking", done, spool.rows)
     return read

@@ -222,7 +222,7 @@ def _standing(
 ) -> Iterable[Subscription]:
     statement = (
         select(Subscription)
-        .join(Purpose)
+        .join(Subscription.purpose)
         .where(Subscription.subscriber_id == reader_id, Subscription.state.in_(_STANDING))
         .order_by(Purpose.newsletter_id, Purpose.position)
     )

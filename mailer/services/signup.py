@@ -243,7 +243,7 @@ def _in_state(
     return list(
         session.scalars(
             select(Subscription)
-            .join(Purpose)
+            .join(Subscription.purpose)
             .where(
                 Subscription.subscriber_id == reader_id,
                 Subscription.newsletter_id == newsletter_id,

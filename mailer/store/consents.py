@@ -248,9 +248,12 @@ def new_event_id(now: datetime) -> str:
 
 def event_id_of(milliseconds: int) -> str:
     """Return the id of an event so many milliseconds after 1970."""
-    random = int.from_bytes(os.urandom(10), "big") >> 6  # 74 bits
-    high = milliseconds << 16 | 7 << 12 | random >> 62
-    return f"{high << 64 | 2 << 62 | random & (1 << 62) - 1:032x}"
+    random = os.urandom(10).hex()  # of its 80 bits 74 are taken
+    return f"{milliseconds:012x}7{random[:3]}{_VARIANT[random[3]]}{random[4:19]}"
+
+
+_VARIANT = {f"{digit:x}": f"{8 | digit & 3:x}" for digit in range(16)}
+"""A hexadecimal digit that begins with the two bits of the variant (RFC 9562 §4.1)."""
 
 
 def notice_ref(shown: ShownNotice | None) -> NoticeRef | None:

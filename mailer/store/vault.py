@@ -23,6 +23,7 @@ from mailer.domain.leaves import canonical
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+_KEY = 32  # octets
 _NONCE = 12  # octets, as AES-GCM wants them (NIST SP 800-38D §8.2)
 _OF_KEYS = b"mailer: keys of readers"
 _OF_EVIDENCE = b"evidence"
@@ -51,7 +52,8 @@ class Vault:
 
     def new_key(self) -> tuple[bytes, bytes]:
         """Return a fresh key for a reader, and the same one sealed, as it is stored."""
-        key, nonce = os.urandom(32), os.urandom(_NONCE)
+        random = os.urandom(_KEY + _NONCE)
+        key, nonce = random[:_KEY], random[_KEY:]
         return key, nonce + self._masters[0].encrypt(nonce, key, _OF_KEYS)
 
     def open_key(self, sealed: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import building as b
 import pytest
-from sqlalchemy import delete, insert, select, text
+from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -18,6 +18,8 @@ from mailer.store.models import (
     Newsletter,
     OperatorAction,
     PendingLeaf,
+    Purpose,
+    Subscription,
 )
 from mailer.wiring import Parts
 
@@ -66,8 +68,24 @@ def test_no_row_is_replaced_by_another(said: Parts, table: str) -> None:
 
 
 def test_a_newsletter_of_which_somebody_said_something_cannot_be_removed(said: Parts) -> None:
-    with said.sessions() as session, pytest.raises(IntegrityError, match="never deleted"):
+    with said.sessions() as session, pytest.raises(IntegrityError):
         session.execute(delete(Newsletter))
+
+
+def test_nor_can_a_purpose_that_an_event_alone_names(said: Parts) -> None:
+    with said.sessions() as session:
+        session.execute(delete(Subscription))
+        with pytest.raises(IntegrityError, match="it stays"):
+            session.execute(delete(Purpose))
+
+
+def test_nor_one_that_a_subscription_alone_names(said: Parts) -> None:
+    with said.sessions() as session:
+        agreed_to = session.scalars(select(Subscription.purpose_id)).one()
+        other = session.scalars(select(Purpose.id).where(Purpose.id != agreed_to)).first()
+        session.execute(update(Subscription).values(purpose_id=other))
+        with pytest.raises(IntegrityError, match="it stays"):
+            session.execute(delete(Purpose).where(Purpose.id == other))
 
 
 def test_one_of_which_nobody_ever_said_anything_can(said: Parts) -> None:

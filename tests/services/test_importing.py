@@ -22,8 +22,8 @@ from mailer.domain.suppression import SuppressionReason
 from mailer.lists.encoding import BrokenList
 from mailer.services.adding import AddOutcome, add_reader
 from mailer.services.audit import Audit
+from mailer.services.import_known import Desk
 from mailer.services.import_order import CannotImport, ImportOrder
-from mailer.services.import_writing import Desk
 from mailer.services.importing import Surroundings, import_list
 from mailer.services.lookup import NotFound
 from mailer.services.notices import current_notice
@@ -612,7 +612,7 @@ def test_who_signs_up_or_is_suppressed_in_the_middle_of_a_transaction_is_seen(
 
     insert_new, meanwhile = import_writing.insert_new, ["ada", "bola"]
 
-    def hurried(session: Any, prepared: Any) -> None:
+    def hurried(session: Any, *prepared: Any) -> None:
         if meanwhile:
             name = meanwhile.pop()
             with parts.sessions.begin() as other:
@@ -623,7 +623,7 @@ def test_who_signs_up_or_is_suppressed_in_the_middle_of_a_transaction_is_seen(
                     address = b.parse_address(f"{name}@readers.test")
                     hashed = b.address_hash(address, parts.suppression_key)
                     suppress(other, hashed, SuppressionReason.ERASURE, now=b.NOW)
-        insert_new(session, prepared)
+        insert_new(session, *prepared)
 
     monkeypatch.setattr(import_writing, "insert_new", hurried)
     path = write_list(

@@ -7,14 +7,14 @@ dropped, and prepared again with the reader's own key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from mailer.domain.consent import Basis, ConsentState, Method, SubscriptionState, next_state
 from mailer.domain.importing import ListRow, Reader, Standing
-from mailer.domain.leaf_text import PersonalSpelling, leaf_hash, quoted_notice
+from mailer.domain.leaf_text import LeafSpelling, PersonalSpelling, quoted_notice
 from mailer.domain.leaves import NoticeRef, commitment_key, commitment_to
 from mailer.domain.spans import Span
 from mailer.store.consents import event_id_of
@@ -58,7 +58,7 @@ class Request(NamedTuple):
 
 
 class Said(NamedTuple):
-    """One event as rows of four tables; on SQLite its number is still missing in three."""
+    """One event as rows of four tables; SQLite numbers it, and makes two of them, by itself."""
 
     subscription: Any
     event: Any
@@ -69,21 +69,32 @@ class Said(NamedTuple):
     """When an implied consent ends, in milliseconds since 1970."""
 
 
-class Prepared(NamedTuple):
-    """A reader, and the rows of each table if they are new; without one, they cannot be new."""
+class Batch(NamedTuple):
+    """Readers in the order of their hashes, each with the rows of each table if they are new.
 
-    reader: Reader
-    subscriber: Any
-    said: list[Said]
+    The lists run side by side; `said` has one place for every purpose of every reader. Where a
+    reader cannot be new, there is nothing.
+    """
+
+    readers: list[Reader]
+    subscribers: list[Any]
+    said: list[Said | None]
+
+    def said_by(self, places: Sequence[int]) -> Sequence[Said]:
+        """Return what the readers in these places say; each of them has rows."""
+        purposes = len(self.said) // len(self.readers)
+        said: list[Any] = self.said
+        if purposes == 1:
+            return [said[place] for place in places]
+        return [one for place in places for one in said[place * purposes : (place + 1) * purposes]]
 
 
 class _Kind(NamedTuple):
     """What all events of one purpose and one state have in common."""
 
-    purpose: str
-    notice: str  # as JSON
     same: Same
     alike: Any
+    leaves: LeafSpelling
     valid_for: Span | None
 
 
@@ -97,33 +108,34 @@ class Preparer:
         self._personal = PersonalSpelling(terms.source, terms.file_name)
         self._kinds: dict[tuple[int, ConsentState], _Kind] = {}
         self._at = 0
-        self._at_text = self._at_instant = ""
+        self._at_text = ""
 
-    def prepare(self, readers: Iterable[Reader], request: Request) -> Iterator[Prepared]:
-        """Yield every reader, prepared as though new, in the order given."""
+    def prepare(self, readers: Iterable[Reader], request: Request) -> Batch:
+        """Return every reader, prepared as though new, in the order given."""
         self.begin(request.at)
         ids, numbers = iter(request.reader_ids), iter(request.event_numbers)
         places, asks = range(len(self.terms.purposes)), self.terms.asks
+        batch = Batch([], [], [])
         for reader in readers:
             row = reader.row
             state = _SAID.get(row.standing)
+            batch.readers.append(reader)
             if state is None or (asks and state is ConsentState.GIVEN):
-                yield Prepared(reader, None, [])
+                batch.subscribers.append(None)
+                batch.said.extend(None for _ in places)
                 continue
             key, sealed = self.vault.new_key()
             reader_id = next(ids)
-            said = [
-                self.say(row, place, state, reader_id, key, row.email, next(numbers, None))
-                for place in places
-            ]
-            subscriber = self._shape.subscriber(reader_id, row, self._at_text, sealed)
-            yield Prepared(reader, subscriber, said)
+            batch.subscribers.append(self._shape.subscriber(reader_id, row, self._at_text, sealed))
+            for place in places:
+                number = next(numbers, None)
+                batch.said.append(self.say(row, place, state, reader_id, key, row.email, number))
+        return batch
 
     def begin(self, at: int) -> None:
         """Take the time that the next events are recorded at."""
         if at != self._at:
             self._at, self._at_text = at, _text_of(at)
-            self._at_instant = _instant(self._at_text)
             self._kinds.clear()
 
     def say(
@@ -138,32 +150,25 @@ class Preparer:
     ) -> Said:
         """Return one event of a reader: what the row says for the purpose in this place."""
         kind = self._kinds.get((place, state)) or self._kind(place, state)
-        ends = None
+        ends = stated_text = ends_text = None
+        if row.stated_at is not None:
+            stated_text = _text_of(row.stated_at)
         if kind.valid_for is not None:
             since = self._at if row.stated_at is None else row.stated_at
             ends = _milliseconds(kind.valid_for.after(_EPOCH + timedelta(milliseconds=since)))
-        stated_text, ends_text = _text_of_any(row.stated_at), _text_of_any(ends)
+            ends_text = _text_of(ends)
         event_id = event_id_of(self._at)
         personal = self._personal.spell(email, row.line)
         committed = commitment_to(commitment_key(key, event_id), personal)
-        same = kind.same
-        hashed = leaf_hash(
-            event_id, self._at_instant, self.terms.newsletter, kind.purpose, reader_id,
-            same.state, same.method, same.basis, kind.notice, committed,
+        hashed = kind.leaves.hash(
+            event_id, reader_id, committed,
             _instant_of_any(stated_text), _instant_of_any(ends_text),
         )  # fmt: skip
         shape = self._shape
         return Said(
-            shape.subscription(reader_id, same, ends_text),
+            shape.subscription(reader_id, kind.same, ends_text),
             shape.event(
-                number,
-                event_id,
-                reader_id,
-                stated_text,
-                ends_text,
-                committed,
-                hashed,
-                kind.alike,
+                number, event_id, reader_id, stated_text, ends_text, committed, hashed, kind.alike
             ),
             shape.evidence(number, self.vault.seal_spelled(key, event_id, personal)),
             shape.pending(number),
@@ -178,10 +183,14 @@ class Preparer:
         notice = quoted_notice(terms.notice) if given and terms.notice else "null"
         same = Same(
             terms.newsletter_id, purpose_id, state.value, _METHOD, basis.value,
-            terms.notice_id if given else None, False, self._at_text, _FOLLOWS[state],
+            terms.notice_id if given else None, False, self._at_text, FOLLOWS[state],
+        )  # fmt: skip
+        leaves = LeafSpelling(
+            _instant(self._at_text), terms.newsletter, purpose, same.state, same.method, same.basis,
+            notice,
         )  # fmt: skip
         valid_for = terms.valid_for if given else None
-        kind = _Kind(purpose, notice, same, self._shape.alike(same), valid_for)
+        kind = _Kind(same, self._shape.alike(same), leaves, valid_for)
         self._kinds[place, state] = kind
         return kind
 
@@ -192,19 +201,16 @@ _SAID = {
     Standing.UNSUBSCRIBED.value: ConsentState.REFUSED,
 }
 """What a row says for a reader who is new; the others leave no consent event."""
-_FOLLOWS = {
+FOLLOWS = {
     state: SubscriptionState(str(next_state(None, state, Method.IMPORT))).value
     for state in _SAID.values()
 }
+"""Where an event puts a reader who had no subscription."""
 
 
 def _text_of(milliseconds: int) -> str:
     moment = _EPOCH + timedelta(milliseconds=milliseconds)
     return moment.isoformat(" ", "milliseconds")
-
-
-def _text_of_any(milliseconds: int | None) -> str | None:
-    return None if milliseconds is None else _text_of(milliseconds)
 
 
 def _instant(text: str) -> str:

@@ -89,10 +89,8 @@ class SqliteShape:
         )  # fmt: skip
 
     def subscription(self, reader: int, same: Same, ends: str | None) -> Any:
-        """Return the row of a subscription that there was not."""
-        return (
-            reader, same.purpose_id, same.newsletter_id, same.follows, same.at, ends, 0, "{}",
-        )  # fmt: skip
+        """Return nothing: it is made of the event."""
+        return None
 
     def event(
         self,
@@ -113,7 +111,7 @@ class SqliteShape:
         return sealed
 
     def pending(self, number: int | None) -> Any:
-        """Return nothing yet."""
+        """Return nothing: it is made of the event."""
         return None
 
 

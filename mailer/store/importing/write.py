@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from mailer.domain.errors import Refusal
-from mailer.store.importing.prepare import Prepared, Said
+from mailer.store.importing.prepare import FOLLOWS, Said
 from mailer.store.importing.shapes import COLUMNS
 from mailer.store.models import ConsentEvent
 
@@ -59,33 +59,46 @@ def reserve_events(session: Session, number: int) -> Sequence[int]:
     return _next_of_sequence(session, "consent_event", number)
 
 
-def insert_new(session: Session, prepared: Sequence[Prepared]) -> None:
+def insert_new(session: Session, subscribers: Sequence[Any], said: Sequence[Said]) -> None:
     """Write new readers with all they said; raises TakenMeanwhile where one is there by now."""
-    _put(session, "subscriber", [each.subscriber for each in prepared])
-    said = [event for each in prepared for event in each.said]
-    insert_subscriptions(session, said)
-    insert_events(session, said)
+    _put(session, "subscriber", subscribers)
+    insert_events(session, said, first=said)
 
 
-def insert_subscriptions(session: Session, said: Sequence[Said]) -> None:
-    """Write the subscriptions that follow from events, where there was none."""
-    _put(session, "subscription", [each.subscription for each in said])
+def insert_events(session: Session, said: Sequence[Said], *, first: Sequence[Said]) -> None:
+    """Write events, their evidence, their pending leaves, and the subscriptions of the `first`.
+
+    Those are events of readers who have no subscription for the purpose yet; SQLite sees for itself
+    which they are.
+    """
+    if not said:
+        return
+    # Not by their names: those that come from another process are plain tuples.
+    _, events, evidence, pending, *_ = zip(*said, strict=True)
+    if session.get_bind().dialect.name == "postgresql":
+        _put(session, "consent_event", events)
+        _put(session, "consent_evidence", evidence)
+        _put(session, "consent_pending", pending)
+        _put(session, "subscription", [each[0] for each in first])
+        return
+    begin = (session.scalar(select(func.max(ConsentEvent.id))) or 0) + 1
+    numbers = range(begin, begin + len(said))
+    numbered = [(number, *event) for number, event in zip(numbers, events, strict=True)]
+    _put(session, "consent_event", numbered)
+    _put(session, "consent_evidence", list(zip(numbers, evidence, strict=True)))
+    for derived in (_PENDING, _FIRST):
+        session.connection().exec_driver_sql(derived, (numbers[0], numbers[-1]))
 
 
-def insert_events(session: Session, said: Sequence[Said]) -> None:
-    """Write events, their evidence and their pending leaves."""
-    events = [each.event for each in said]
-    evidences = [each.evidence for each in said]
-    pending = [each.pending for each in said]
-    if said and session.get_bind().dialect.name == "sqlite":
-        first = (session.scalar(select(func.max(ConsentEvent.id))) or 0) + 1
-        numbers = range(first, first + len(said))
-        events = [(number, *row) for number, row in zip(numbers, events, strict=True)]
-        evidences = list(zip(numbers, evidences, strict=True))
-        pending = [(number,) for number in numbers]
-    _put(session, "consent_event", events)
-    _put(session, "consent_evidence", evidences)
-    _put(session, "consent_pending", pending)
+_SINCE = "FROM consent_event WHERE id BETWEEN ? AND ?"
+_FOLLOWS = " ".join(f"WHEN '{said}' THEN '{follows}'" for said, follows in FOLLOWS.items())
+_PENDING = f"INSERT INTO consent_pending (event) SELECT id {_SINCE}"
+_FIRST = (
+    f"INSERT OR IGNORE INTO subscription ({', '.join(COLUMNS['subscription'])}) "
+    "SELECT subscriber_id, purpose_id, newsletter_id, "
+    f"CASE state {_FOLLOWS} END, at, valid_until, 0, '{{}}' {_SINCE}"
+)
+"""SQLite's own part: what is in an event already is not handed over once more."""
 
 
 def _put(session: Session, table: str, rows: Sequence[Any]) -> None:

@@ -4,18 +4,19 @@ Rows of these tables are only ever added. Triggers refuse every change, and on P
 service's role may do no more (docs/how-to/consent-log.md). What is personal stands apart, sealed
 under the reader's own key, so that it can be forgotten without touching the log.
 
-What refers to an event has no foreign key: PostgreSQL would look each of them up, row by row, while
-a million readers are imported. `mailer consent audit` does.
+What refers to an event has no foreign key, and an event none to what it names: PostgreSQL would
+look each of them up, row by row, while a million readers are imported. A purpose that somebody has
+agreed to cannot be deleted (`mailer.store.guards`), and `mailer consent audit` looks the rest up.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, UniqueConstraint, text
+from sqlalchemy import UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from mailer.store.models.base import Base, BigId, id_column, newsletter_key
+from mailer.store.models.base import Base, BigId, id_column
 
 
 class ConsentEvent(Base):
@@ -25,13 +26,13 @@ class ConsentEvent(Base):
 
     id: Mapped[id_column]
     event_id: Mapped[str] = mapped_column(unique=True)
-    newsletter_id: Mapped[newsletter_key]
-    purpose_id: Mapped[int] = mapped_column(BigId, ForeignKey("purpose.id"))
+    newsletter_id: Mapped[int] = mapped_column(BigId)
+    purpose_id: Mapped[int] = mapped_column(BigId)
     subscriber_id: Mapped[int] = mapped_column(BigId, index=True)
     state: Mapped[str]
     method: Mapped[str]
     basis: Mapped[str] = mapped_column(server_default="consent")
-    notice_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("notice.id"))
+    notice_id: Mapped[int | None] = mapped_column(BigId)
     notice_assumed: Mapped[bool]
     at: Mapped[datetime]
     stated_at: Mapped[datetime | None]

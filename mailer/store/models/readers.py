@@ -101,7 +101,10 @@ class Subscriber(Base):
 
 
 class Subscription(Base):
-    """Where one reader stands with one purpose; derived from the consent events."""
+    """Where one reader stands with one purpose; derived from the consent events.
+
+    What it names has no foreign keys but the reader's (`mailer.store.models.consents` says why).
+    """
 
     __tablename__ = "subscription"
     __table_args__ = (
@@ -131,12 +134,8 @@ class Subscription(Base):
     subscriber_id: Mapped[int] = mapped_column(
         BigId, ForeignKey("subscriber.id", ondelete="CASCADE"), primary_key=True
     )
-    purpose_id: Mapped[int] = mapped_column(
-        BigId, ForeignKey("purpose.id", ondelete="CASCADE"), primary_key=True
-    )
-    newsletter_id: Mapped[int] = mapped_column(
-        BigId, ForeignKey("newsletter.id", ondelete="CASCADE")
-    )
+    purpose_id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    newsletter_id: Mapped[int] = mapped_column(BigId)
     state: Mapped[str]
     since: Mapped[datetime]
     valid_until: Mapped[datetime | None]  # of an implied consent, which ends by itself
@@ -144,7 +143,9 @@ class Subscription(Base):
     details: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     """What whoever asked said of the reader; believed when the request is confirmed."""
 
-    purpose: Mapped[Purpose] = relationship()
+    purpose: Mapped[Purpose] = relationship(
+        primaryjoin="foreign(Subscription.purpose_id) == Purpose.id"
+    )
 
     @property
     def is_active(self) -> bool:

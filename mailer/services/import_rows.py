@@ -179,13 +179,18 @@ def _cell(text: str) -> str:
 
 _A_DAY = 86_400_000  # a clock, or a time zone, may be ahead
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PLAIN_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 (of moments without an offset: they are UTC)
+_YEAR_10000 = 253_402_300_800_000
 _json = json.encoder.encode_basestring
 
 
 def milliseconds(moment: datetime) -> int:
     """Return the moment as milliseconds since 1970."""
-    since = moment - _EPOCH
-    return since.days * _A_DAY + since.seconds * 1000 + since.microseconds // 1000
+    return _in_milliseconds(moment - _EPOCH)
+
+
+def _in_milliseconds(span: timedelta) -> int:
+    return span.days * _A_DAY + span.seconds * 1000 + span.microseconds // 1000
 
 
 def moment_of(milliseconds_since: int) -> datetime:
@@ -195,15 +200,22 @@ def moment_of(milliseconds_since: int) -> datetime:
 
 def parse_moment(text: str) -> datetime | None:
     """Return the date and time in ISO 8601 (or `24.12.2024`); without an offset it is UTC."""
+    found = _moment_in(text)
+    return None if found is None else moment_of(found)
+
+
+def _moment_in(text: str) -> int | None:
+    """Return the same in milliseconds since 1970."""
     try:
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
             moment = datetime.fromisoformat(_as_iso(text))
-        utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
-    return utc if utc.year >= 1970 else None
+    # To give a moment its zone takes six times as long as to read it.
+    found = _in_milliseconds(moment - (_EPOCH if moment.tzinfo else _PLAIN_EPOCH))
+    return found if 0 <= found < _YEAR_10000 else None
 
 
 def _as_iso(text: str) -> str:
@@ -238,11 +250,6 @@ def _one_line(text: str, field: str, limit: int) -> str:
     if len(text) <= limit and not _CONTROLS.search(text):
         return text
     return one_line(text, field, limit)
-
-
-def _moment_in(text: str) -> int | None:
-    moment = parse_moment(text)
-    return milliseconds(moment) if moment else None
 
 
 @lru_cache(maxsize=1_000)

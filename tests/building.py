@@ -45,7 +45,10 @@ from mailer.wiring import Parts
 
 __all__ = ["SuppressionReason", "address_hash"]  # for the tests that say b.…
 
-NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+NOW = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0)
+if datetime.now(UTC) < NOW:
+    NOW -= timedelta(days=1)
+"""The last nine o'clock: a few days later, much of what begins now would be out of time."""
 WORDING = (
     "You will receive updates, exclusive stories and opportunities to engage. Partners' "
     "promotions come only if you tick their box. Manage preferences or leave at any time. "

@@ -15,6 +15,7 @@ from building import NOW
 from sqlalchemy import func, select, update
 
 from mailer.domain.consent import ConsentState, Method
+from mailer.domain.leaves import instant
 from mailer.services.preferences import withdraw
 from mailer.services.witnessing import look_for_rollback, visit
 from mailer.store.consents import Evidence, record
@@ -46,7 +47,7 @@ def test_who_leaves_is_written_down_outside_of_the_database(told: Parts) -> None
     assert line["newsletter"] == "weekly"
     assert line["purpose"] == "updates"
     assert (line["state"], line["method"]) == ("withdrawn", "one-click")
-    assert line["at"] == "2026-11-24T09:00:00.000Z"
+    assert line["at"] == instant(NOW)
     written = (told.witness.path / "withdrawals.jsonl").read_text("utf-8")
     assert "reader0" not in written
     assert "192.0.2.9" not in written
@@ -226,7 +227,7 @@ def test_a_database_without_its_folder_is_halted(told: Parts, tmp_path: Path) ->
     visit(told.sessions, empty, now=NOW + timedelta(hours=2))
     assert halted(told) == (
         f"The witness folder {tmp_path}/empty is empty, and this database was in one at "
-        "2026-11-24 09:00 UTC: it was moved or restored without its folder, or MAILER_WITNESS_DIR "
+        f"{NOW:%Y-%m-%d %H:%M} UTC: it was moved or restored without its folder, or MAILER_WITNESS_DIR "
         "is another one now."
     )
 
@@ -271,7 +272,7 @@ def test_a_visit_killed_before_its_position_is_noted_halts_nothing(
 
 def test_what_stood_on_the_list_before_the_upgrade_is_told_too(parts: Parts) -> None:
     """The migration's own lines read like ours (test_upgrade_to_the_log.py makes some)."""
-    line = {"at": "2026-11-24T09:00:00.000Z", "address_hash": "h", "scope": "all"}
+    line = {"at": instant(NOW), "address_hash": "h", "scope": "all"}
     told = parse("suppressions", {**line, "reason": "complaint"})  # type: ignore[arg-type]
     assert told == Suppressed(NOW, "h", "all", b.SuppressionReason.COMPLAINT)
 

@@ -227,8 +227,8 @@ def test_a_database_without_its_folder_is_halted(told: Parts, tmp_path: Path) ->
     visit(told.sessions, empty, now=NOW + timedelta(hours=2))
     assert halted(told) == (
         f"The witness folder {tmp_path}/empty is empty, and this database was in one at "
-        f"{NOW:%Y-%m-%d %H:%M} UTC: it was moved or restored without its folder, or MAILER_WITNESS_DIR "
-        "is another one now."
+        f"{NOW:%Y-%m-%d %H:%M} UTC: it was moved or restored without its folder, or "
+        "MAILER_WITNESS_DIR is another one now."
     )
 
 

@@ -15,6 +15,7 @@ from psycopg import sql
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import building as b
 import servers
 
 from mailer.settings import Settings, load
@@ -138,3 +139,10 @@ def _create(server: str, name: str, template: str = "template0") -> None:
 def sqlalchemy_url(url: str) -> str:
     """Return the address of a PostgreSQL database with the driver that we use."""
     return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+@pytest.fixture
+def made(parts: Parts) -> None:
+    """A newsletter."""
+    with parts.sessions.begin() as session:
+        b.newsletter(session)

@@ -134,6 +134,7 @@ def test_a_backup_from_before_there_was_a_halt_is_known_by_its_beat(
 ) -> None:
     assert press("db", "backup", "yesterday.db").status == 0
     with closing(sqlite3.connect("yesterday.db")) as older:
+        [(newest,)] = older.execute("SELECT version_num FROM alembic_version")
         older.execute("ALTER TABLE installation DROP COLUMN halted_at")
         older.execute("UPDATE alembic_version SET version_num = '0005'")
         older.commit()
@@ -141,7 +142,7 @@ def test_a_backup_from_before_there_was_a_halt_is_known_by_its_beat(
     assert press("db", "restore", "yesterday.db", "--yes").status == 0
     with closing(sqlite3.connect(home / "mailer.db")) as upgraded:
         upgraded.execute("ALTER TABLE installation ADD COLUMN halted_at TEXT")
-        upgraded.execute("UPDATE alembic_version SET version_num = '0006'")
+        upgraded.execute("UPDATE alembic_version SET version_num = ?", (newest,))
         upgraded.commit()
     ended = worker()
     assert ended.status == 1

@@ -224,7 +224,7 @@ def _public_keys(key_or_file: str) -> list[PublicKey]:
     text = key_or_file
     if "+" not in text or Path(text).is_file():
         text = _read(Path(text), _LARGEST_KEY_FILE).decode("utf-8", "replace")
-    keys = [PublicKey.parse(line) for line in text.splitlines() if line.strip()]
+    keys = [PublicKey.parse(line.strip()) for line in text.splitlines() if line.strip()]
     if not keys:
         raise CannotProve(f"{key_or_file} holds no public key: ask the publisher for it.")
     return keys

@@ -85,7 +85,7 @@ class Audit:
         """Say so where a rollback could not be detected."""
         folder = self._notary.folder.path
         if not witnessed:
-            why = "holds no checkpoint"
+            why = "holds no checkpoint that can be read"
         elif folder.resolve().is_relative_to(self._home.resolve()):
             why = "stands beside the database, so that one backup has both"
         else:

@@ -75,7 +75,7 @@ class Audit:
         yield from found
         yield from self._log(extent, checkpoints)
         yield from self._readers(notices)
-        yield from notices.unchecked()
+        yield from notices.rest()
         self.looked["notices"] = len(notices.rows)
         with snapshot(self._sessions) as session:  # by now whoever signed meanwhile has committed
             stored = read_checkpoints(session)

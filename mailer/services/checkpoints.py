@@ -35,6 +35,7 @@ from mailer.store.log import (
     keep_checkpoint,
     log_size,
     newest_checkpoint,
+    signed_names,
     time_of_leaf,
 )
 
@@ -170,10 +171,12 @@ def latest_signed(session: Session, notary: Notary) -> Signed | None:
     return _believed(notary, row.note, "the database").signed if row else None
 
 
-def log_name(session: Session, notary: Notary) -> str:
-    """Return the origin under which the log is signed, or will be."""
-    row = newest_checkpoint(session)
-    return row.origin if row else notary.origin()
+def log_names(session: Session, notary: Notary) -> list[str]:
+    """Return the origins under which the log was signed, the newest first, or the one to come.
+
+    A log that was begun anew has several, and what was signed under an older one is to be verified.
+    """
+    return signed_names(session) or [notary.origin()]
 
 
 def not_signed(session: Session, notary: Notary, *, now: datetime) -> str | None:

@@ -130,12 +130,27 @@ def proof(size: int, places: dict[int, int], *, disclosed: bool = True) -> Docum
 def dated(at: str) -> bytes:
     """Return a proof that somebody signed with the time of its only event set to this."""
     made = proof(1, {0: 0})
-    event = made["events"][0]
-    event["leaf"]["at"] = at
+    made["events"][0]["leaf"]["at"] = at
+    return _bytes(_signed_again(made))
+
+
+def _version_true() -> bytes:
+    """Return a proof whose wording has a version that Python takes for 1, and others do not."""
+    made = proof(1, {0: 0})
+    wording = {**json.loads(WORDINGS[0].canonical()), "version": True}
+    sha256 = hashlib.sha256(canonical(wording)).hexdigest()
+    made["notices"] = {sha256: wording}
+    made["events"][0]["leaf"]["notice"]["sha256"] = sha256
+    return _bytes(_signed_again(made))
+
+
+def _signed_again(document: Document) -> Document:
+    """Return a proof of one event, signed over what the event says now."""
+    [event] = document["events"]
     event["checksums"] = checksums(event)
     root = hash_of_leaf(canonical(event["leaf"]))
-    made["checkpoint"] = SIGNER.sign(Checkpoint(ORIGIN, 1, root))
-    return _bytes(made)
+    document["checkpoint"] = SIGNER.sign(Checkpoint(ORIGIN, 1, root))
+    return document
 
 
 WHOLE = proof(1_000, {0: 0, 1: 300, 2: 999})
@@ -252,6 +267,7 @@ def _foreign() -> dict[str, Vector]:
         "key-changed": _mutated(
             _set(_other_last_octet(KEY, "+"), "public_key"), "public_key", "public_key"
         ),
+        "key-with-a-line-end": _mutated(_set(f"{KEY}\n", "public_key"), "public_key", "public_key"),
         "key-without-id": _mutated(_set("x", "public_key"), "public_key", "public_key"),
         "size-changed": _signed(note.replace("\n1000\n", "\n1001\n"), "signature"),
         "root-changed": _signed(_other_root(note), "signature"),
@@ -333,6 +349,9 @@ def _forged() -> dict[str, Vector]:
         ),
         "wording-of-other-version": forged(
             "notice", "events[1].leaf.notice.version", 3, "leaf", "notice", "version"
+        ),
+        "wording-of-version-true": Vector(
+            _version_true(), KEY, "notice", "events[0].leaf.notice.version"
         ),
         "wording-of-other-locale": forged(
             "notice", "events[1].leaf.notice.locale", "fr", "leaf", "notice", "locale"

@@ -84,7 +84,7 @@ def _dkim(settings: Settings) -> Iterator[Finding]:
 def _database_and_workers(settings: Settings) -> Iterator[Finding]:
     from mailer.cli.checks_dkim import alignment_finding, without_wrong_dkim
     from mailer.cli.checks_dns import dns_findings
-    from mailer.cli.checks_witness import witness_findings
+    from mailer.cli.checks_witness import checkpoint_finding, witness_findings
     from mailer.services.alignment import sender_domains
     from mailer.services.alive import alive_workers
     from mailer.store.engine import reading
@@ -101,7 +101,10 @@ def _database_and_workers(settings: Settings) -> Iterator[Finding]:
         queues = {worker.queue for worker in alive_workers(session, now=parts.now())}
         aligned = alignment_finding(session, parts.dkim.domain) if parts.dkim else None
         domains = sender_domains(session)
-        protection = list(witness_findings(session, settings))
+        protection = [
+            *witness_findings(session, settings),
+            checkpoint_finding(session, parts.notary, now=parts.now()),
+        ]
     if queues:
         yield Finding("workers", True, f"alive: {', '.join(sorted(queues))}")
     else:

@@ -1,14 +1,16 @@
-"""What `mailer doctor` finds of what protects the log: the halt, the witness folder, the role."""
+"""What `mailer doctor` finds of what protects the log: halt, witness folder, role, checkpoints."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from mailer.cli.checks import Finding
+from mailer.services.checkpoints import Notary, not_signed
 from mailer.services.witnessing import look
 from mailer.settings import Settings
 from mailer.store.halting import ADVICE, halted_reason
@@ -32,10 +34,19 @@ def witness_findings(session: Session, settings: Settings) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def checkpoint_finding(session: Session, notary: Notary, *, now: datetime) -> Finding:
+    """Return whether the consent log is signed as it should be."""
+    wrong = not_signed(session, notary, now=now)
+    if wrong is not None:
+        return Finding("consent log", False, wrong)
+    return Finding("consent log", True, "it is all that was signed")
+
+
 def _folder(session: Session, settings: Settings) -> Finding:
     folder = settings.witness_dir.absolute()
-    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
-        return Finding("witness", False, f"{folder} cannot be written: give it to this user.")
+    there = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        return Finding("witness", False, f"{folder} cannot be written: give {there} to this user.")
     try:
         found = look(session, WitnessFolder(folder))
     except OSError as error:

@@ -30,6 +30,7 @@ _TITLES = {
     Kind.EVENT: "Consent events that are not what was logged",
     Kind.HISTORY: "Consent events that nothing allows",
     Kind.LOG: "Places in the log",
+    Kind.TIME: "Places that are older than those before them",
     Kind.TILE: "Tiles of the log",
     Kind.CHECKPOINT: "Checkpoints",
     Kind.EVIDENCE: "Evidence",

@@ -142,9 +142,9 @@ def checkpoint(
     parts = open_installation()
     if public_key:
         with reading(parts.sessions) as session:
-            origin = checkpoints.log_name(session, parts.notary)
-        keys = [key.text for key in parts.notary.public_keys(origin)]
-        answer(as_json, {"origin": origin, "public_keys": keys}, "\n".join(keys))
+            names = checkpoints.log_names(session, parts.notary)
+        keys = [key.text for name in names for key in parts.notary.public_keys(name)]
+        answer(as_json, {"origin": names[0], "public_keys": keys}, "\n".join(keys))
         return
     if begin_anew:
         ask("The log goes on under another name, for everybody to see.", yes=yes)
@@ -224,7 +224,7 @@ def _public_keys(key_or_file: str) -> list[PublicKey]:
     text = key_or_file
     if "+" not in text or Path(text).is_file():
         text = _read(Path(text), _LARGEST_KEY_FILE).decode("utf-8", "replace")
-    keys = [PublicKey.parse(line) for line in text.splitlines() if line.strip()]
+    keys = [PublicKey.parse(line.strip()) for line in text.splitlines() if line.strip()]
     if not keys:
         raise CannotProve(f"{key_or_file} holds no public key: ask the publisher for it.")
     return keys

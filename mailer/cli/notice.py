@@ -20,6 +20,7 @@ from mailer.cli.console import (
 )
 from mailer.cli.opening import open_installation
 from mailer.services.lookup import NotFound, find_newsletter
+from mailer.services.newsletters import locale_code
 from mailer.services.notices import (
     count_consents,
     current_notice,
@@ -95,7 +96,7 @@ def show(
     parts = open_installation()
     with reading(parts.sessions) as session:
         newsletter = find_newsletter(session, newsletter_name)
-        language = locale or newsletter.locale
+        language = locale_code(locale or newsletter.locale)
         if sha256:
             notice = notice_by_hash(session, newsletter, sha256)
         elif version is not None:

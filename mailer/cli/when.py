@@ -9,6 +9,7 @@ from mailer.domain.errors import Refusal
 from mailer.domain.schedule import zone
 
 _LONGEST = timedelta(days=7)
+_FIRST_YEAR = 1970  # as in imports: nobody has said anything by mail before
 
 
 class BadTime(Refusal):
@@ -47,6 +48,8 @@ def parse_past(text: str, timezone: str, *, now: datetime) -> datetime:
         ) from None
     if at > now:
         raise BadTime(f"“{text}” lies ahead: give the date when it was said.")
+    if at.year < _FIRST_YEAR:
+        raise BadTime(f"“{text}” lies before {_FIRST_YEAR}: give the date when it was said.")
     return at
 
 

@@ -74,7 +74,7 @@ class PublicKey:
     @staticmethod
     def parse(text: str) -> PublicKey:
         """Read such a text; raises BadKey."""
-        name, _, rest = text.strip().partition("+")
+        name, _, rest = text.partition("+")
         key_id, _, encoded = rest.partition("+")
         raw = _decoded(encoded)
         if not _NAME.fullmatch(name) or raw is None:

@@ -112,3 +112,7 @@ def next_state(
 def withdraws(state: SubscriptionState | None) -> bool:
     """Say whether reaching `state` closes the deliveries that are still open."""
     return state in (_S.LEFT, _S.REFUSED, _S.EXPIRED)
+
+
+ENDS = frozenset(event for (_, event), after in TRANSITIONS.items() if withdraws(after))
+"""Events after which nobody may be written to for the purpose."""

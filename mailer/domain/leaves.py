@@ -105,8 +105,8 @@ def canonical(document: Mapping[str, Any]) -> bytes:
 
 def instant(moment: datetime) -> str:
     """Return the moment in UTC to the millisecond, such as `2026-11-25T07:00:00.000Z`."""
-    utc = moment.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+    utc = moment.astimezone(UTC).replace(tzinfo=None)
+    return f"{utc.isoformat(timespec='milliseconds')}Z"  # strftime writes the year 202 as 202
 
 
 def commitment_key(reader_key: bytes, event_id: str) -> bytes:

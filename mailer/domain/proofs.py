@@ -174,7 +174,8 @@ def _verify_notice(
     if hashlib.sha256(canonical(wording)).hexdigest() != sha256:
         raise BadProof("notice", f"notices.{sha256}", "The wording was changed: its hash differs.")
     for name in ("version", "locale"):
-        if wording.get(name) != notice[name]:
+        said = wording.get(name)
+        if said is True or said != notice[name]:  # Python takes true for 1
             raise BadProof(
                 "notice",
                 f"{where}.leaf.notice.{name}",

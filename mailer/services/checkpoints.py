@@ -35,6 +35,8 @@ from mailer.store.log import (
     keep_checkpoint,
     log_size,
     newest_checkpoint,
+    signed_names,
+    time_of_leaf,
 )
 
 _log = structlog.get_logger()
@@ -169,10 +171,30 @@ def latest_signed(session: Session, notary: Notary) -> Signed | None:
     return _believed(notary, row.note, "the database").signed if row else None
 
 
-def log_name(session: Session, notary: Notary) -> str:
-    """Return the origin under which the log is signed, or will be."""
-    row = newest_checkpoint(session)
-    return row.origin if row else notary.origin()
+def log_names(session: Session, notary: Notary) -> list[str]:
+    """Return the origins under which the log was signed, the newest first, or the one to come.
+
+    A log that was begun anew has several, and what was signed under an older one is to be verified.
+    """
+    return signed_names(session) or [notary.origin()]
+
+
+def not_signed(session: Session, notary: Notary, *, now: datetime) -> str | None:
+    """Return in one sentence why nothing is signed though it should be; None while all is well."""
+    try:
+        tree = LogTree(session, log_size(session))
+        for each in _kept(session, notary):
+            _refuse_contradiction(tree, each)
+    except Refusal as refusal:
+        return str(refusal)
+    newest = newest_checkpoint(session)
+    since = time_of_leaf(session, newest.size if newest else 0)
+    if since is None or now - since < 2 * EVERY:
+        return None
+    return (
+        f"No checkpoint covers what readers have said since {since:%Y-%m-%d %H:%M} UTC: run "
+        "`mailer consent checkpoint`, and see that a worker runs."
+    )
 
 
 def sign_daily(sessions: Sessions, notary: Notary, *, now: Callable[[], datetime]) -> None:
@@ -193,7 +215,8 @@ def _due(sessions: Sessions, now: datetime) -> bool:
         size, newest = log_size(session), newest_checkpoint(session)
     if newest is None:
         return size > 0
-    return newest.size != size and now - newest.at >= EVERY
+    # A time that lies ahead is that of a clock which was wrong: nothing would be signed until then.
+    return newest.size != size and not timedelta() <= now - newest.at < EVERY
 
 
 def _kept(session: Session, notary: Notary) -> list[_Kept]:

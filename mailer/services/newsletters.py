@@ -193,11 +193,25 @@ def _sender(text: str) -> tuple[str, str]:
 
 
 def locale_code(text: str) -> str:
-    """Return a locale's code such as `pt-BR`, or nothing for nothing; raises BadValue."""
+    """Return a locale's code in its one spelling, such as `pt-BR` for `PT_br`; raises BadValue.
+
+    Nothing is returned for nothing.
+    """
     if not text:
         return ""
     try:
         Locale.parse(text, sep="-" if "-" in text else "_")
     except (UnknownLocaleError, ValueError):
         raise BadValue(f"“{text}” is no locale: use a code such as en, fr, ar or pt-BR.") from None
-    return text.replace("_", "-")
+    language, *more = text.replace("_", "-").split("-")
+    return "-".join([language.lower(), *map(_subtag, more)])
+
+
+def _subtag(text: str) -> str:
+    """Return a part of a locale's code as it is written (RFC 5646 §2.1.1)."""
+    match len(text):
+        case 2:
+            return text.upper()
+        case 4:
+            return text.title()
+    return text.lower()

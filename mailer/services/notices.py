@@ -9,9 +9,12 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.errors import Refusal
 from mailer.domain.notices import NoticePurpose, NoticeWording, best_locale
-from mailer.services.newsletters import show_publisher
+from mailer.services.newsletters import locale_code, show_publisher
 from mailer.store.audience import agreed_notice, current_notices, stands
 from mailer.store.models import Newsletter, Notice, Purpose, Subscription
+
+LONGEST = 50_000
+"""Characters of a wording: it stands on the sign-up page, and in every proof, for ever."""
 
 
 class BadNotice(Refusal):
@@ -23,11 +26,17 @@ def publish_notice(
 ) -> Notice:
     """Publish the wording from now on; old consents keep pointing to the old one.
 
-    The same wording again is the same notice, not a new version. Raises BadNotice.
+    The same wording again is the same notice, not a new version. Raises BadNotice, BadValue.
     """
+    locale = locale_code(locale)
     text = text.replace("\r\n", "\n").strip()
     if not text:
         raise BadNotice("The notice is empty: write what readers agree to.")
+    if len(text) > LONGEST:
+        raise BadNotice(
+            f"The notice has {len(text):,} characters, and readers are shown all of them: "
+            f"{LONGEST:,} are the most."
+        )
     if "\0" in text:
         raise BadNotice("The notice holds a NUL character: save it as plain text.")
     if not newsletter.purposes:

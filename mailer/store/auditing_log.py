@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Text, cast, func, select, type_coerce
 from sqlalchemy.orm import Session
 
-from mailer.store.auditing import all_rows
+from mailer.store.auditing import all_rows, moment_of
 from mailer.store.models import (
     Campaign,
     ConsentEvent,
@@ -26,11 +26,12 @@ from mailer.store.models import (
 
 
 class LeafRow(NamedTuple):
-    """A place in the log; the hash is None where the event is not there."""
+    """A place in the log; hash and time are None where the event is not there."""
 
     leaf_index: int
     event: int
     leaf_hash: bytes | None
+    at: str | None
 
 
 class TileRow(NamedTuple):
@@ -109,9 +110,10 @@ def read_checkpoints(session: Session) -> tuple[CheckpointRow, ...]:
 
 
 def read_leaves(session: Session, after: int | None, last: int, most: int) -> list[LeafRow]:
-    """Return the next places of the log with their hashes."""
+    """Return the next places of the log with their events' hashes and times."""
+    at = moment_of(session)(ConsentEvent.at)
     statement = (
-        select(LogEntry.leaf_index, LogEntry.event, ConsentEvent.leaf_hash)
+        select(LogEntry.leaf_index, LogEntry.event, ConsentEvent.leaf_hash, at)
         .outerjoin(ConsentEvent, ConsentEvent.id == LogEntry.event)
         .where(LogEntry.leaf_index <= last)
         .order_by(LogEntry.leaf_index)

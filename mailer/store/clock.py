@@ -36,7 +36,7 @@ class Instant(TypeDecorator[datetime]):
             raise ValueError("an instant needs a time zone")
         utc = value.astimezone(UTC)
         if dialect.name == "sqlite":
-            return utc.strftime("%Y-%m-%d %H:%M:%S.") + f"{utc.microsecond // 1000:03d}"
+            return utc.replace(tzinfo=None).isoformat(" ", "milliseconds")
         return utc
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:

@@ -15,10 +15,11 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from mailer.domain.consent import ConsentState, Method
+from mailer.domain.consent import ENDS, ConsentState, Method
 from mailer.domain.leaves import instant
 from mailer.domain.suppression import SuppressionReason
 from mailer.store.models import JournalPending
+from mailer.store.witness_folder import whole_number
 
 
 class Journal(StrEnum):
@@ -76,19 +77,22 @@ def tell(session: Session, entry: Entry) -> None:
 
 
 def parse(journal: Journal, line: Mapping[str, Any]) -> Entry | None:
-    """Return what the line tells; None where it tells nothing that we understand."""
+    """Return what the line tells; None where it tells nothing that we understand.
+
+    What anybody else may have written there is not believed any further: no line brings a consent.
+    """
     try:
-        at, hashed = datetime.fromisoformat(line["at"]), str(line["address_hash"])
+        at, hashed = _moment(line["at"]), str(line["address_hash"])
         match journal:
             case Journal.ERASURES:
-                return Erased(at, hashed, int(line["reader"]), str(line["method"]))
+                return Erased(at, hashed, whole_number(line["reader"]), str(line["method"]))
             case Journal.SUPPRESSIONS:
                 reason = SuppressionReason(line["reason"]) if line["reason"] else None
                 return Suppressed(at, hashed, str(line["scope"]), reason)
             case Journal.WITHDRAWALS:
                 return Withdrawn(
                     at, hashed, str(line["newsletter"]), str(line["purpose"]),
-                    ConsentState(line["state"]), Method(line["method"]), str(line["event_id"]),
+                    _ending(line["state"]), Method(line["method"]), str(line["event_id"]),
                 )  # fmt: skip
     except (KeyError, ValueError, TypeError):
         return None
@@ -112,6 +116,20 @@ _JOURNALS = {
     Suppressed: Journal.SUPPRESSIONS,
     Withdrawn: Journal.WITHDRAWALS,
 }
+
+
+def _moment(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError("a moment needs a time zone")
+    return at
+
+
+def _ending(text: str) -> ConsentState:
+    state = ConsentState(text)
+    if state not in ENDS:
+        raise ValueError("it ends nothing")
+    return state
 
 
 def _plain(value: object) -> object:

@@ -21,6 +21,7 @@ from typing import Any
 from mailer.domain.errors import Refusal
 
 _POSITION = "position.json"
+_MORE_THAN_ANY = 2**53
 
 
 class BrokenWitness(Refusal):
@@ -68,11 +69,11 @@ class WitnessFolder:
         """Return what was noted last; None in an empty folder. Raises BrokenWitness, OSError."""
         try:
             document = json.loads((self.path / _POSITION).read_bytes())
-            ids = {str(name): int(value) for name, value in document["ids"].items()}
-            return Position(str(document["installation"]), int(document["beat"]), ids)
+            ids = {str(name): whole_number(value) for name, value in document["ids"].items()}
+            return Position(str(document["installation"]), whole_number(document["beat"]), ids)
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise BrokenWitness(f"{self.path / _POSITION} cannot be understood.") from None
 
     def note(self, position: Position) -> None:
@@ -129,6 +130,13 @@ class WitnessFolder:
             os.close(descriptor)
 
 
+def whole_number(value: object) -> int:
+    """Return a number that any database can hold; raises ValueError for what is none."""
+    if type(value) is not int or not 0 <= value < _MORE_THAN_ANY:
+        raise ValueError("no whole number")
+    return value
+
+
 def _encoded(line: Mapping[str, Any]) -> bytes:
     return json.dumps(line, separators=(",", ":"), sort_keys=True).encode() + b"\n"
 
@@ -136,6 +144,6 @@ def _encoded(line: Mapping[str, Any]) -> bytes:
 def _told(raw: bytes) -> Told:
     try:
         line = json.loads(raw)
-        return Told(int(line["beat"]), line)
-    except (ValueError, KeyError, TypeError):
+        return Told(whole_number(line["beat"]), line)
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Told(0, None)

@@ -1,16 +1,21 @@
 """The audit: nothing is found where nothing is wrong, and any changed row is named."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import audits as a
 import building as b
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from mailer.domain.consent import ConsentState
-from mailer.services.audit import checkpoints, events, notices, tree, walk
-from mailer.store.models import ConsentEvidence
+from mailer.services.audit import Kind, checkpoints, events, notices, tree, walk
+from mailer.services.audit.order import LATE
+from mailer.services.consent_log import sequence_leaves
+from mailer.services.notices import wording_of
+from mailer.store.models import ConsentEvent, ConsentEvidence, Newsletter, Notice
 from mailer.wiring import Parts
 
 ALL = (
@@ -39,6 +44,47 @@ def test_every_row_that_is_taken_away_is_named(parts: Parts) -> None:
     a.live(parts)
     assert list(a.unnoticed_losses(parts, *ALL)) == []
     assert a.wrong(parts) == []
+
+
+def test_a_wording_that_was_changed_together_with_its_hash_is_named(parts: Parts) -> None:
+    a.live(parts)
+    with parts.sessions() as session:
+        made = session.scalars(select(Newsletter)).one()
+        notice = session.scalars(select(Notice).where(Notice.version == 1)).one()
+        forged = replace(wording_of(made, notice), text="We may write whatever we like.")
+        events = session.scalars(
+            select(ConsentEvent.id).where(ConsentEvent.notice_id == notice.id)
+        ).all()
+    with a.hand_in(parts) as hand:
+        hand.update("notice", "text", forged.text, {"id": notice.id})
+        hand.update("notice", "sha256", forged.sha256, {"id": notice.id})
+    named = [(each.table, each.row) for each in a.wrong(parts)]
+    assert sorted(named) == sorted(
+        [("notice", str(notice.id)), *(("consent_event", str(event)) for event in events)]
+    )
+
+
+def test_a_consent_that_was_put_in_later_than_it_says_is_named(parts: Parts) -> None:
+    a.live(parts)
+    _sign_up(parts, "made-up@readers.test", timedelta(days=-30))
+    _sign_up(parts, "quick@readers.test", -LATE / 2)  # a clock may be behind
+    [found] = a.wrong(parts)
+    assert (found.kind, found.table, found.row) == (Kind.TIME, "consent_log", "20")
+    assert "it was put in later than it says, or a clock was wrong." in found.words
+    assert "places behind it" not in found.words
+    for name in ("one", "two", "three"):
+        _sign_up(parts, f"{name}@readers.test", timedelta(days=-30))
+    _sign_up(parts, "honest@readers.test", timedelta())
+    first, run = a.wrong(parts)
+    assert (first.row, run.row) == ("20", "22")
+    assert run.words.endswith("So do the 2 places behind it.")
+
+
+def _sign_up(parts: Parts, address: str, ago: timedelta) -> None:
+    with parts.sessions.begin() as session:
+        made = session.scalars(select(Newsletter)).one()
+        b.sign_up(parts, session, made, address, now=parts.now() + ago)
+    sequence_leaves(parts.sessions)
 
 
 def _sees_nothing(*_: Any, **__: Any) -> Iterator[Any]:

@@ -3,7 +3,7 @@
 import audits as a
 import pytest
 from log_rows import add_events, leaf_hashes
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from mailer.domain.merkle import TILE_WIDTH, root_of
 from mailer.services.audit import Finding, Kind
@@ -13,7 +13,7 @@ from mailer.services.checkpoints import begin_anew, sign_checkpoint
 from mailer.services.consent_log import sequence_leaves
 from mailer.store.auditing import snapshot
 from mailer.store.auditing_log import read_extent
-from mailer.store.models import ConsentEvent, LogEntry, LogTile
+from mailer.store.models import ConsentEvent, LogCheckpoint, LogEntry, LogTile
 from mailer.wiring import Parts
 
 TWO_TILES = 2 * TILE_WIDTH
@@ -111,15 +111,18 @@ def test_a_log_that_was_cut_is_shorter_than_what_was_signed(parts: Parts) -> Non
 
 
 def test_a_log_that_was_begun_anew_holds_under_its_new_name(parts: Parts) -> None:
-    _grow(parts, 50)
-    sign_checkpoint(parts.sessions, parts.notary, now=parts.now())
+    for first in (0, 25):
+        _grow(parts, 25, first=first)
+        sign_checkpoint(parts.sessions, parts.notary, now=parts.now())
     with a.hand_in(parts) as hand:
         hand.delete("consent_log", {"leaf_index": 49})
     assert _look(parts) != []
     begin_anew(parts.sessions, parts.notary, now=parts.now())
     assert _look(parts) == []
     notes = [each for each in a.audit(parts).findings() if each.kind is Kind.BEGUN_ANEW]
-    assert len(notes) == 1
+    with parts.sessions() as session:
+        newest = session.scalar(select(func.max(LogCheckpoint.id)))
+    assert _rows(notes) == [("consent_checkpoint", str(newest))]
 
 
 def test_a_checkpoint_of_another_installation_is_named(parts: Parts) -> None:

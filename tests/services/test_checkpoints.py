@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes
@@ -23,12 +24,13 @@ from mailer.services.checkpoints import (
     NothingSigned,
     Signed,
     begin_anew,
+    not_signed,
     sign_checkpoint,
     sign_daily,
 )
 from mailer.services.consent_log import sequence_leaves
 from mailer.store.halting import Halted
-from mailer.store.log import CannotWitness
+from mailer.store.log import CannotWitness, CheckpointFolder
 from mailer.store.models import ConsentEvent, Installation, LogCheckpoint, LogEntry
 from mailer.store.suppressions import suppress
 from mailer.transports.memory import MemoryTransport
@@ -97,6 +99,33 @@ def test_the_log_is_signed_once_a_day_if_it_has_grown(parts: Parts) -> None:
     assert on_day(0) == [2]
     assert on_day(1) == [2, 4]
     assert on_day(2) == [2, 4]
+
+
+def test_a_clock_that_was_ahead_does_not_keep_the_log_unsigned(sqlite_parts: Parts) -> None:
+    grow(sqlite_parts, 2)
+    sign_checkpoint(sqlite_parts.sessions, sqlite_parts.notary, now=b.NOW + timedelta(days=900))
+    grow(sqlite_parts, 2)
+    sign_daily(sqlite_parts.sessions, sqlite_parts.notary, now=lambda: b.NOW)
+    assert sizes(sqlite_parts) == [2, 4]
+
+
+def test_where_nothing_is_signed_any_more_doctor_can_say_so(parts: Parts) -> None:
+    def said(days: int) -> str | None:
+        with parts.sessions() as session:
+            return not_signed(session, parts.notary, now=b.NOW + timedelta(days=days))
+
+    assert said(900) is None  # nobody has said anything
+    grow(parts, 10)
+    sign(parts)
+    assert said(900) is None
+    grow(parts, 1)
+    sequence_leaves(parts.sessions)
+    assert said(1) is None
+    words = f"No checkpoint covers what readers have said since {b.NOW:%Y-%m-%d %H:%M} UTC"
+    assert words in str(said(2))
+    with unguarded(parts) as session:
+        session.execute(delete(LogEntry).where(LogEntry.leaf_index >= 8))
+    assert "has 8 leaves" in str(said(1))
 
 
 def test_where_the_last_rows_are_gone_nothing_is_signed(parts: Parts) -> None:
@@ -236,6 +265,18 @@ def test_where_the_folder_cannot_be_written_nothing_is_signed(sqlite_parts: Part
     with pytest.raises(CannotWitness, match="MAILER_WITNESS_DIR"):
         sign(sqlite_parts)
     assert sizes(sqlite_parts) == []
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_no_piece_behind(tmp_path: Path) -> None:
+    kept = CheckpointFolder(tmp_path / "checkpoints")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))  # as on a disk that is full
+    try:
+        with pytest.raises(CannotWitness, match="cannot be written"):
+            kept.keep(1, 3, "more than ten octets")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [each for each in tmp_path.rglob("*") if each.is_file()] == []
 
 
 def test_a_rotated_key_signs_and_the_older_one_is_still_believed(sqlite_parts: Parts) -> None:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import building as b
 import pytest
+from audits import wrong
 from log_rows import add_events
 from sqlalchemy import delete, select, update
 from tampering import unguarded
 
+from mailer.domain.addresses import parse_address
+from mailer.domain.consent import Method
 from mailer.domain.proofs import Proved, verify_proof
+from mailer.services.adding import add_reader
 from mailer.services.checkpoints import LogContradicted, sign_checkpoint
 from mailer.services.proving import Asked, NothingToProve, prove
 from mailer.services.readers import UnknownReader
+from mailer.store.consents import Evidence
 from mailer.store.log import LogDamaged
 from mailer.store.models import (
     ConsentEvent,
@@ -21,11 +27,13 @@ from mailer.store.models import (
     LogCheckpoint,
     LogEntry,
     LogTile,
+    Newsletter,
     Notice,
     OperatorAction,
     PendingLeaf,
     Subscriber,
 )
+from mailer.store.readers import ReaderDetails
 from mailer.wiring import Parts
 
 ADA = "ada@readers.test"
@@ -85,6 +93,27 @@ def test_a_proof_says_nothing_of_others_and_does_not_hold_the_readers_key(
             "editor@desk", "consent prove", reader.id,
         )  # fmt: skip
         assert act.details == {"events": events}
+
+
+def test_a_date_long_ago_can_be_read_again_proved_and_audited(signed_up: Parts) -> None:
+    long_ago = datetime(202, 5, 17, tzinfo=UTC)  # a slip of the hand, and in the log for good
+    with signed_up.sessions.begin() as session:
+        made = session.scalars(select(Newsletter)).one()
+        add_reader(
+            session, made, parse_address("old@readers.test"), purposes=["updates"],
+            details=ReaderDetails(), attributes={}, renderer=signed_up.renderer, confirm=False,
+            evidence=Evidence(Method.CLI, source="paper", stated_at=long_ago),
+            suppression_key=signed_up.suppression_key, now=b.NOW,
+        )  # fmt: skip
+    asked = ask(signed_up, reader="old@readers.test")
+    [event] = prove(signed_up.sessions, signed_up.notary, asked, now=b.NOW)["events"]
+    assert event["leaf"]["stated_at"] == "0202-05-17T00:00:00.000Z"
+    named = [
+        each.row
+        for each in wrong(signed_up)
+        if each.details.get("reader") == event["leaf"]["reader"]
+    ]
+    assert named == []
 
 
 def test_one_event_can_be_proved_alone(signed_up: Parts) -> None:

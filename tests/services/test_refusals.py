@@ -17,7 +17,7 @@ from mailer.services.campaign_course import (
 )
 from mailer.services.campaigns import create_campaign
 from mailer.services.lookup import NotFound
-from mailer.services.newsletters import add_newsletter
+from mailer.services.newsletters import BadValue, add_newsletter
 from mailer.services.notices import BadNotice, publish_notice
 from mailer.wiring import Parts
 
@@ -40,6 +40,11 @@ def test_what_cannot_be_is_refused_in_one_sentence(sqlite_parts: Parts) -> None:
         bare = add_newsletter(session, slug="bare", name="Bare", sender="a@b.test", now=b.NOW)
         with pytest.raises(BadNotice, match="no purposes"):
             publish_notice(session, bare, locale="en", text="x", now=b.NOW)
+        for locale in ("english please", "x", "en\n"):
+            with pytest.raises(BadValue, match="is no locale"):
+                publish_notice(session, made, locale=locale, text="x", now=b.NOW)
+        with pytest.raises(BadNotice, match="has 50,001 characters"):
+            publish_notice(session, made, locale="en", text="x" * 50_001, now=b.NOW)
         with pytest.raises(Refusal, match="no file"):
             add_feed(session, bare, "/nowhere/feed.xml")
         with pytest.raises(Refusal, match="cannot be read"):
@@ -52,3 +57,14 @@ def test_what_cannot_be_is_refused_in_one_sentence(sqlite_parts: Parts) -> None:
             start_campaign(session, campaign, now=b.NOW)
         with pytest.raises(CannotCampaign, match="postal address"):
             schedule_campaign(session, campaign, b.NOW + timedelta(hours=1), now=b.NOW)
+
+
+def test_one_language_has_one_wording_however_its_code_is_written(sqlite_parts: Parts) -> None:
+    with sqlite_parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        said = [
+            publish_notice(session, made, locale=code, text=b.WORDING, now=b.NOW)
+            for code in ("en", "EN", "pt_br", "PT-BR", "zh-hans-cn")
+        ]
+    assert [each.locale for each in said] == ["en", "en", "pt-BR", "pt-BR", "zh-Hans-CN"]
+    assert {each.version for each in said} == {1}

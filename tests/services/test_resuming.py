@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -305,6 +306,36 @@ def test_lines_that_cannot_be_read_are_counted(parts: Parts) -> None:
         file.write(b'{"beat": 99, "at": "never"}\n{"be')
     done = resumed(parts)
     assert (done.withdrawn, done.unreadable) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("journal", "changed"),
+    [
+        ("withdrawals", {"state": "given", "method": "form"}),
+        ("withdrawals", {"state": "requested", "method": "form"}),
+        ("withdrawals", {"at": "2026-11-25T09:00:00"}),
+        ("withdrawals", {"beat": float("inf")}),
+        ("erasures", {"reader": 2**70}),
+    ],
+)
+def test_a_line_that_is_none_of_ours_brings_nobody_back_and_stops_nothing(
+    parts: Parts, journal: str, changed: dict[str, Any]
+) -> None:
+    backup = begun(parts, 1)
+    with parts.sessions.begin() as session:
+        withdraw(session, reader(session, 0), Evidence(Method.ONE_CLICK), now=NEXT_DAY)
+        hashed = reader(session, 0).address_hash
+    restored(parts, backup)
+    line = {
+        "at": "9999-01-01T00:00:00.000Z", "address_hash": hashed, "beat": 99, "event_id": "0" * 32,
+        "newsletter": "weekly", "purpose": "updates", "state": "withdrawn", "method": "one-click",
+        "reader": 1, **changed,
+    }  # fmt: skip
+    with (parts.witness.path / f"{journal}.jsonl").open("a") as file:
+        file.write(json.dumps(line).replace("Infinity", "1e999") + "\n" + "[" * 100_000 + "\n")
+    done = resumed(parts)
+    assert (done.withdrawn, done.erased, done.unreadable) == (1, 0, 2)
+    assert b.subscriptions(parts) == {"updates": "left"}
 
 
 class Killed(Exception):

@@ -214,8 +214,19 @@ def test_the_folder_of_another_database_is_not_written_to(told: Parts) -> None:
     assert journal(told, "withdrawals") == []
 
 
-def test_a_position_that_cannot_be_understood_halts(told: Parts) -> None:
-    (told.witness.path / "position.json").write_text("{}")
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{}",
+        "[" * 100_000,
+        '{"installation": "", "beat": 1e999, "ids": {}}',
+        '{"installation": "", "beat": 9007199254740992, "ids": {}}',
+        '{"installation": "", "beat": 1, "ids": {"subscriber": 1e999}}',
+    ],
+    ids=["empty", "deep", "endless", "too large", "endless id"],
+)
+def test_a_position_that_cannot_be_understood_halts(told: Parts, content: str) -> None:
+    (told.witness.path / "position.json").write_text(content)
     assert look_for_rollback(told.sessions, told.witness, now=NOW) == (
         f"{told.witness.path}/position.json cannot be understood."
     )

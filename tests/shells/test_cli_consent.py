@@ -80,6 +80,10 @@ def test_an_implied_consent_says_until_when_it_stands(weekly):
             "“2999-01-01” lies ahead: give the date when it was said.",
         ),
         (
+            ("--stated-at", "0202-05-17"),
+            "“0202-05-17” lies before 1970: give the date when it was said.",
+        ),
+        (
             ("--stated-at", "yesterday"),
             "“yesterday” is not a date: write it like 2024-05-17 or 2024-05-17T14:30.",
         ),

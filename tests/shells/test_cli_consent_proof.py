@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -141,6 +142,19 @@ def test_a_log_that_lost_nothing_is_not_begun_anew(weekly: Command) -> None:
     refused = weekly("consent", "checkpoint", "--begin-anew", "--yes")
     assert refused.status == 1
     assert "there is nothing to begin anew" in refused.err
+
+
+def test_what_was_proved_before_the_log_was_begun_anew_verifies_with_the_keys_of_now(
+    weekly: Command, proof: Path, home: Path
+) -> None:
+    with sqlite3.connect(home / "mailer.db") as database:  # a loss
+        database.execute("DROP TRIGGER consent_log_refuses_DELETE")
+        database.execute("DELETE FROM consent_log")
+    assert weekly("consent", "checkpoint", "--begin-anew", "--yes").status == 0
+    Path("log.key").write_text(weekly("consent", "checkpoint", "--public-key").out, "utf-8")
+    newest, oldest = Path("log.key").read_text("utf-8").splitlines()
+    assert newest.partition("+")[0] == f"{oldest.partition('+')[0]}.2"
+    assert weekly("consent", "verify", str(proof), "--public-key", "log.key").status == 0
 
 
 def test_a_checkpoint_is_mailed_to_somebody_outside(weekly: Command) -> None:

@@ -160,6 +160,20 @@ def test_doctor_warns_of_a_witness_beside_the_database(
     (tmp_path / "apart").mkdir()
     (tmp_path / "apart" / "position.json").write_text("what")
     assert finding(weekly, "witness")["result"] == "WRONG"
+    (tmp_path / "unmounted").symlink_to(tmp_path / "nowhere")
+    monkeypatch.setenv("MAILER_WITNESS_DIR", str(tmp_path / "unmounted" / "witness"))
+    assert finding(weekly, "witness")["says"] == (
+        f"{tmp_path}/unmounted/witness cannot be written: give {tmp_path}/unmounted to this user."
+    )
+
+
+def test_doctor_says_why_nothing_is_signed(weekly: Command, home: Path) -> None:
+    assert finding(weekly, "consent log")["result"] == "fine"
+    assert weekly("consent", "checkpoint").status == 0
+    (home / "witness" / "checkpoints" / "latest").write_text("what")
+    found = finding(weekly, "consent log")
+    assert found["result"] == "WRONG"
+    assert "latest is not believed" in found["says"]
 
 
 def finding(press: Command, check: str) -> dict[str, Any]:

@@ -66,6 +66,7 @@ def test_an_instant_is_the_same_in_every_zone_and_in_both_databases() -> None:
     assert instant(moment) == "2026-11-24T09:00:00.123Z"
     kept = moment.replace(microsecond=123_000)  # as SQLite keeps it
     assert replace(LEAF, at=kept.astimezone(UTC)).hash == replace(LEAF, at=moment).hash
+    assert instant(datetime(202, 5, 17, tzinfo=UTC)) == "0202-05-17T00:00:00.000Z"
 
 
 def test_a_commitment_is_worth_nothing_without_its_key_and_opens_no_other_event() -> None:

@@ -7,6 +7,7 @@ projection    what the events come to against the subscriptions
 deliveries    every mail handed over against the consent at that time
 notices       wordings against their hashes
 tree          places, tiles and roots against the leaves
+order         places against the times that their events name
 checkpoints   what was signed, here and in the witness folder, against the roots
 """
 

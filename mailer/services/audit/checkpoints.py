@@ -75,8 +75,9 @@ class Checkpoints:
                     Kind.CHECKPOINT, each.table, each.row, _contradiction(each.size, holds, length)
                 )
         if lost:
+            first = next(each for each in self.signed if each.era == newest)
             yield Finding(
-                Kind.BEGUN_ANEW, _STORED, str(newest),
+                Kind.BEGUN_ANEW, first.table, first.row,
                 f"The log was begun anew: {lost} checkpoints of the one before hold no more.",
             )  # fmt: skip
 

@@ -59,6 +59,8 @@ class EventCheck:
             is_right = self._hash(event, purpose) == event.leaf_hash
         except (TypeError, ValueError, AttributeError, LookupError):
             is_right = False
+        if event.notice_id is not None:
+            self._notices.judged(event.notice_id, is_right=is_right)
         if not is_right:
             yield _found(
                 event,

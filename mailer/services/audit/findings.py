@@ -15,6 +15,7 @@ class Kind(StrEnum):
     EVENT = "event"
     HISTORY = "history"
     LOG = "log"
+    TIME = "time"
     TILE = "tile"
     CHECKPOINT = "checkpoint"
     EVIDENCE = "evidence"

@@ -22,6 +22,8 @@ class NoticeCheck:
         self._versions: dict[tuple[int, str], int] = {}
         self._objections: dict[tuple[int, int], str] = {}
         self._unchecked: Counter[int] = Counter()
+        self._right: set[int] = set()
+        self._wrong: Counter[int] = Counter()
 
     def take(self, rows: Iterable[NoticeRow]) -> Iterator[Finding]:
         """Add those that are not known yet, in the order of their versions; yield what is wrong."""
@@ -51,8 +53,15 @@ class NoticeCheck:
         self._unchecked[notice_id] += 1
         return self._unchecked[notice_id]
 
-    def unchecked(self) -> Iterator[Finding]:
-        """Yield how many events could not be checked, for their wording is not what it was."""
+    def judged(self, notice_id: int, *, is_right: bool) -> None:
+        """Note whether a leaf that names this wording is that of its event."""
+        if is_right:
+            self._right.add(notice_id)
+        else:
+            self._wrong[notice_id] += 1
+
+    def rest(self) -> Iterator[Finding]:
+        """Yield which wordings are why their events could not be checked, or do not hold."""
         for number, events in sorted(self._unchecked.items()):
             changed = "was changed" if number in self.broken else "is gone"
             yield _found(
@@ -60,6 +69,13 @@ class NoticeCheck:
                 f"It {changed}, and {events} consent events were given under it, whose leaves "
                 "cannot be checked: put it back, and audit again.",
             )
+        for number, events in sorted(self._wrong.items()):
+            if events > 1 and number not in self._right:
+                yield _found(
+                    number,
+                    f"None of the {events} consent events that were given under it comes to its "
+                    "leaf hash: it was changed together with its own hash.",
+                )
 
     def objection(self, notice_id: int, purpose: PurposeRow) -> str:
         """Say why nobody can have agreed to this purpose under this wording; empty: they can."""

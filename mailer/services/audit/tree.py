@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from mailer.domain.merkle import HASH_SIZE, TILE_WIDTH, from_tiles, root, root_of
 from mailer.services.audit.findings import Finding, Kind
+from mailer.services.audit.order import PlacesInOrder
 from mailer.store.auditing import snapshot
 from mailer.store.auditing_log import Extent, LeafRow, TileRow, read_leaves, read_tiles
 from mailer.store.engine import Sessions
@@ -60,7 +61,7 @@ class TreeWalk:
 
     def _places(self) -> Iterator[LeafRow | Finding | None]:
         """Yield every place in order, None where it is missing, and what is to be said of it."""
-        expected = 0
+        expected, times = 0, PlacesInOrder()
         for row in self._pages():
             index = row.leaf_index
             if index < 0 or index - expected > _LONGEST_GAP:
@@ -71,8 +72,10 @@ class TreeWalk:
                 yield from (None for _ in range(expected, index))
             if row.leaf_hash is None:
                 yield _of_log(index, f"It names event {row.event}, which is not there.")
+            yield from times.take(row)
             yield row
             self.length = expected = index + 1
+        yield from times.rest()
 
     def _pages(self) -> Iterator[LeafRow]:
         if self._extent.last_leaf is None:

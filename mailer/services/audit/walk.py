@@ -75,7 +75,7 @@ class Audit:
         yield from found
         yield from self._log(extent, checkpoints)
         yield from self._readers(notices)
-        yield from notices.unchecked()
+        yield from notices.rest()
         self.looked["notices"] = len(notices.rows)
         with snapshot(self._sessions) as session:  # by now whoever signed meanwhile has committed
             stored = read_checkpoints(session)
@@ -85,7 +85,7 @@ class Audit:
         """Say so where a rollback could not be detected."""
         folder = self._notary.folder.path
         if not witnessed:
-            why = "holds no checkpoint"
+            why = "holds no checkpoint that can be read"
         elif folder.resolve().is_relative_to(self._home.resolve()):
             why = "stands beside the database, so that one backup has both"
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, insert, select, text
@@ -49,6 +50,15 @@ def leaves_wait(session: Session) -> bool:
 def log_size(session: Session) -> int:
     """Return how many leaves have their place."""
     return session.scalar(select(func.coalesce(func.max(LogEntry.leaf_index) + 1, 0))) or 0
+
+
+def time_of_leaf(session: Session, index: int) -> datetime | None:
+    """Return when the event at this place was said; None where there is none."""
+    return session.scalar(
+        select(ConsentEvent.at)
+        .join(LogEntry, LogEntry.event == ConsentEvent.id)
+        .where(LogEntry.leaf_index == index)
+    )
 
 
 def sequence(session: Session, *, after: int, most: int) -> list[int]:

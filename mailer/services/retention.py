@@ -155,7 +155,8 @@ def _count(job: Job, kind: Kind, before: datetime) -> int:
     if kind in (Kind.LOGS, Kind.INBOX, Kind.REJECTS):
         return sum(1 for _ in find_old_files(job.folders, kind, before))
     if kind is Kind.REQUESTS:
-        return len({each for piece in _walk(job, before) for found in piece for each in found[:2]})
+        events = {each for piece in _walk(job, before) for found in piece for each in found[:2]}
+        return len(events - {None})
     with reading(job.sessions) as session:
         return _COUNT[kind](session, before)
 

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
-from mailer.domain.consent import AGREES, SubscriptionState
+from mailer.domain.consent import AGREES, ConsentState, SubscriptionState
 from mailer.domain.deliveries import NEVER_HANDED_OVER
 from mailer.domain.notices import best_locale, language
 from mailer.domain.suppression import SCOPE_ALL, SuppressionReason
@@ -104,7 +104,49 @@ def has_request(
     return exists().where(
         Subscription.subscriber_id == subscriber_id,
         Subscription.newsletter_id == newsletter_id,
+        waits(),
+    )
+
+
+def waits() -> ColumnElement[bool]:
+    """Condition: the reader was asked for their word last, and has not given it."""
+    return or_(
         Subscription.state == SubscriptionState.PENDING,
+        and_(
+            Subscription.state == SubscriptionState.ACTIVE,
+            Subscription.valid_until.is_not(None),
+            _requested_last().is_not(None),
+        ),
+    )
+
+
+def waits_since() -> ColumnElement[datetime | None]:
+    """Return, as SQL, when the reader was asked for what waits for their word; NULL: nothing."""
+    return case(
+        (Subscription.state == SubscriptionState.PENDING, Subscription.since),
+        (
+            and_(
+                Subscription.state == SubscriptionState.ACTIVE,
+                Subscription.valid_until.is_not(None),
+            ),
+            _requested_last(),
+        ),
+    )
+
+
+def _requested_last() -> ScalarSelect[datetime | None]:
+    """Return, as SQL, when the last event was, where it is a request; else NULL."""
+    requested = ConsentEvent.state == ConsentState.REQUESTED.value
+    return (
+        select(case((requested, ConsentEvent.at)))
+        .where(
+            ConsentEvent.subscriber_id == Subscription.subscriber_id,
+            ConsentEvent.purpose_id == Subscription.purpose_id,
+        )
+        .order_by(ConsentEvent.id.desc())
+        .limit(1)
+        .correlate(Subscription)
+        .scalar_subquery()
     )
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import audits as a
 import building as b
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from mailer.domain.consent import ConsentState
 from mailer.services.audit import checkpoints, events, notices, tree, walk
-from mailer.store.models import ConsentEvidence
+from mailer.store.models import ConsentEvidence, Notice
 from mailer.wiring import Parts
 
 ALL = (
@@ -38,6 +38,16 @@ def test_every_changed_column_of_every_row_is_named(parts: Parts) -> None:
 def test_every_row_that_is_taken_away_is_named(parts: Parts) -> None:
     a.live(parts)
     assert list(a.unnoticed_losses(parts, *ALL)) == []
+    assert a.wrong(parts) == []
+
+
+def test_a_consent_that_was_renewed_is_active_since_it_was_given(parts: Parts) -> None:
+    a.live(parts)
+    reader = a.reader_id(parts, "list0@readers.test")
+    with parts.sessions() as session:
+        newest = session.scalars(select(Notice.sha256).order_by(Notice.id.desc())).first()
+    a.save(parts, reader, "updates", notice=newest)
+    assert b.consents(parts)[-1] == ("renewed", "preferences")
     assert a.wrong(parts) == []
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mailer.domain.consent import (
+    AGREES,
     CONFIRM_WITHIN,
     Basis,
     ConsentState,
@@ -27,7 +28,7 @@ from mailer.domain.consent import (
 from mailer.domain.leaves import Leaf, NoticeRef, commitment, commitment_key
 from mailer.store.audience import waits, waits_since
 from mailer.store.journal import Withdrawn, tell
-from mailer.store.ledger import close_confirmations, close_for_purpose
+from mailer.store.ledger import close_confirmations, close_for_purpose, close_questions
 from mailer.store.models import (
     ConsentEvent,
     ConsentEvidence,
@@ -146,6 +147,8 @@ def record(
         subscription.valid_until = evidence.valid_until
     subscription.state = after.value
     event_id = _write_event(session, reader, purpose, state, evidence, now, shown)
+    if goes_on(before, after) and state.value in AGREES:
+        close_questions(session, reader.id, purpose.id, now=now)
     if withdraws(after):
         if state is not ConsentState.EXPIRED:  # which time would repeat in a restored backup
             names = purpose.newsletter.slug, purpose.slug

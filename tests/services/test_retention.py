@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import building as b
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import event, func, insert, select, update
 
 from mailer.domain.consent import ConsentState, Method
 from mailer.domain.deliveries import DeliveryKind
@@ -424,3 +425,20 @@ def test_deleting_much_holds_up_nobody_for_long(sqlite_parts: Parts) -> None:
     assert done.number == 20_000
     # 10 ms on a machine of its own; a machine that is busy gets more
     assert longest[0] < 1
+
+
+def test_on_a_slow_machine_few_readers_are_forgotten_at_once(house: Parts) -> None:
+    for reader in range(9):
+        sign_up(house, f"reader{reader}@readers.test")
+    run_out(house, b.NOW + timedelta(days=8))
+    at_once = [0]
+
+    def slow(*args: Any) -> None:
+        if args[2].startswith("DELETE FROM subscriber "):
+            at_once[-1] += 1
+            time.sleep(0.02)
+
+    event.listen(house.engine, "after_cursor_execute", slow)
+    event.listen(house.engine, "commit", lambda _: at_once.append(0))
+    assert number(house, Kind.UNCONFIRMED) == 9
+    assert (sum(at_once), max(at_once)) == (9, 2)

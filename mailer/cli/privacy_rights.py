@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mailer.cli.console import AsJson, CannotRead, answer, answer_rows, example, say
+from mailer.cli.new_file import new_file
 from mailer.cli.noting import note, note_taking_out
 from mailer.cli.opening import open_installation
 from mailer.cli.safeguards import safeguards
@@ -88,14 +88,10 @@ def export(
 
 def write_private(path: Path, text: str) -> None:
     """Write a new file that its owner alone may read; what is there is never overwritten."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise CannotRead(f"{path} exists already: choose another name.") from None
-    except OSError as error:
-        raise CannotRead(f"Cannot write {path} ({error.strerror}): choose another path.") from None
+    if path.exists():
+        raise CannotRead(f"{path} exists already: choose another name.")
+    with new_file(path, replace=False) as file:
+        file.write(text)
 
 
 @app.command(epilog=example("mailer privacy retention --dry-run"))

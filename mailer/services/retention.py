@@ -150,7 +150,7 @@ def _outcome(job: Job, period: Period, number: Callable[[datetime], int]) -> Out
 
 
 def _count(job: Job, kind: Kind, before: datetime) -> int:
-    if kind in (Kind.LOGS, Kind.INBOX, Kind.REJECTS):
+    if kind in (Kind.LOGS, Kind.INBOX, Kind.REJECTS, Kind.PARTS):
         return sum(1 for _ in find_old_files(job.folders, kind, before))
     if kind is Kind.REQUESTS:
         events = {each for piece in _walk(job, before) for found in piece for each in found[:2]}
@@ -303,4 +303,5 @@ _REMOVE: dict[Kind, Callable[[Job, datetime], int]] = {
     Kind.LOGS: _remove_files(Kind.LOGS),
     Kind.INBOX: _remove_files(Kind.INBOX),
     Kind.REJECTS: _remove_files(Kind.REJECTS),
+    Kind.PARTS: _remove_files(Kind.PARTS),
 }

@@ -380,15 +380,20 @@ def test_old_files_go_and_nothing_that_is_not_ours(sqlite_parts: Parts) -> None:
         _put(home / "lists" / "rejects.csv", "line,reason,email\n", young),
         _put(home / "logs" / f"web.log.{young:%Y-%m-%d}", "x", young),
         _put(home / "logs" / "web.log.keep", "x", old),
+        _put(home / "lists" / ".mine.part", "ada@x.test", old),
+        _put(home / "lists" / ".young.csv.77.mailer-part", "ada@x.test", young),
     ]
     gone = {
         Kind.INBOX: _put(home / "inbox" / name.format(int(old.timestamp() * 1e9)), "mail", old),
-        Kind.REJECTS: _put(home / "lists" / "a.rejects.csv", "line,reason,email\n", old),
+        Kind.REJECTS: _put(home / "lists" / "a.rejects.csv.part", "line,reason,email\n", old),
         Kind.LOGS: _put(home / "logs" / f"web.log.{old:%Y-%m-%d}", "x", old),
+        Kind.PARTS: _put(home / "out" / ".readers.csv.4711.mailer-part", "ada@x.test", old),
     }
+    finished = _put(home / "lists" / "a.rejects.csv", "line,reason,email\n", old)
     for kind, path in gone.items():
-        assert number(sqlite_parts, kind, now) == 1
+        assert number(sqlite_parts, kind, now) == (2 if kind is Kind.REJECTS else 1)
         assert not path.exists()
+    assert not finished.exists()
     assert [path for path in kept if not path.exists()] == []
 
 

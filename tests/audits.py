@@ -106,12 +106,12 @@ def press_all(parts: Parts) -> None:
             )  # fmt: skip
 
 
-def save(parts: Parts, reader: int, *wanted: str) -> None:
+def save(parts: Parts, reader: int, *wanted: str, notice: str | None = None) -> None:
     """Save a reader's preference page."""
     token = parts.links.preferences(1, reader).rpartition("/")[2]
     with parts.sessions.begin() as session:
         assert save_preferences(
-            session, parts.signer, token, wanted=frozenset(wanted), notice_sha256=None, name=None,
+            session, parts.signer, token, wanted=frozenset(wanted), notice_sha256=notice, name=None,
             locale=None, evidence=Evidence(Method.PREFERENCES), now=parts.now(),
         )  # fmt: skip
 

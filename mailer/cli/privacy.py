@@ -48,6 +48,7 @@ def erase_person(
             "privacy erase",
             now=parts.now(),
             subscriber_id=erased.subscriber_id,
+            details={} if erased.subscriber_id else {"address_hash": erased.address_hash},
         )
     cleaned = clean_up(parts.sessions, parts.places, erased, now=parts.now)
     left = [str(path) for path in left_in(parts.places, erased.person)]
@@ -94,6 +95,8 @@ def _sentence(address: EmailAddress, erased: Erased, cleaned: Cleaned) -> str:
     )
     if erased.subscriber_id is None and erased.before is not None:
         done = f"{address} was erased before, on {erased.before:%Y-%m-%d}"
+        if erased.sought is None:
+            done = f"{done}, and that is finished now"
         return f"{done}; forgotten now: {besides}." if besides else f"{done}; nothing was left."
     if erased.subscriber_id is None:
         none = f"No reader has the address {address}; it is suppressed now"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mailer.cli.console import AsJson, CannotRead, answer, answer_rows, example, say
+from mailer.cli.new_file import new_file
 from mailer.cli.noting import note, note_taking_out
 from mailer.cli.opening import open_installation
 from mailer.cli.safeguards import safeguards
-from mailer.domain.addresses import parse_address
+from mailer.domain.addresses import address_hash, parse_address
 from mailer.services.lookup import as_id
 from mailer.services.personal_data import as_json as to_json
 from mailer.services.personal_data import personal_data, personal_data_of, reading_habits
@@ -51,11 +51,11 @@ def export(
         raise typer.BadParameter("Say --html or --json, or name a folder with --out for both.")
     parts = open_installation()
     with reading(parts.sessions) as session:
-        if as_id(email) is not None:
+        address = None if as_id(email) is not None else parse_address(email)
+        if address is None:
             reader = require_reader(session, email, parts.suppression_key)
             document = personal_data(session, reader, parts.practice, now=parts.now())
         else:
-            address = parse_address(email)
             document = personal_data_of(session, address, parts.practice, now=parts.now())
         locale, timezone = reading_habits(session, document)
     from mailer.rendering.documents import personal_data_html
@@ -64,13 +64,14 @@ def export(
         "json": lambda: to_json(document),
         "html": lambda: personal_data_html(document, locale=locale, timezone=timezone),
     }
-    person = document["person"]
+    person, key = document["person"], parts.suppression_key
     wanted = ["json", "html"] if out and out.is_dir() else ["html" if html else "json"]
     texts = {form: forms[form]() for form in wanted}
     note_taking_out(
         parts,
         "privacy export",
         reader=person["subscriber_id"] if person else None,
+        address_hash=None if person or not address else address_hash(address, key),
         forms=wanted,
     )
     if out is None:
@@ -88,14 +89,10 @@ def export(
 
 def write_private(path: Path, text: str) -> None:
     """Write a new file that its owner alone may read; what is there is never overwritten."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise CannotRead(f"{path} exists already: choose another name.") from None
-    except OSError as error:
-        raise CannotRead(f"Cannot write {path} ({error.strerror}): choose another path.") from None
+    if path.exists():
+        raise CannotRead(f"{path} exists already: choose another name.")
+    with new_file(path, replace=False) as file:
+        file.write(text)
 
 
 @app.command(epilog=example("mailer privacy retention --dry-run"))

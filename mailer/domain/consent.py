@@ -6,7 +6,11 @@ from the events by `TRANSITIONS` and by nothing else.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
+
+CONFIRM_WITHIN = timedelta(days=7)
+"""How long a request waits for its confirmation."""
 
 
 class ConsentState(StrEnum):
@@ -84,6 +88,12 @@ TRANSITIONS: dict[tuple[SubscriptionState | None, ConsentState], SubscriptionSta
     (_S.ACTIVE, _C.INVALIDATED): _S.REFUSED,
 }
 
+# What else may be said while the consent that is active is only implied: the reader's own word.
+WHILE_IMPLIED: dict[ConsentState, SubscriptionState] = {
+    _C.REQUESTED: _S.ACTIVE,
+    _C.GIVEN: _S.ACTIVE,
+}
+
 AGREES = frozenset({_C.GIVEN.value, _C.RENEWED.value})
 """Events by which a reader agrees to the wording that the event names."""
 
@@ -93,12 +103,13 @@ READERS_OWN_ACTS = frozenset({Method.FORM, Method.CONFIRM, Method.PREFERENCES, M
 
 
 def next_state(
-    now: SubscriptionState | None, event: ConsentState, method: Method
+    now: SubscriptionState | None, event: ConsentState, method: Method, *, implied: bool = False
 ) -> SubscriptionState | None:
     """Return the state after the event, or None where the event changes nothing.
 
-    Confirming works on a request that stands (`pending`) and on one that ran out (`expired`),
-    never on a reader who has left since: an old link must not bring anybody back.
+    `implied`: what is active now ends by itself. Confirming works on a request that stands
+    (`pending`) and on one that ran out (`expired`), never on a reader who has left since: an old
+    link must not bring anybody back.
     """
     gives = event in (ConsentState.GIVEN, ConsentState.REQUESTED)
     if now in ENDED_BY_READER and gives:
@@ -106,7 +117,22 @@ def next_state(
             return None
         if method is Method.CONFIRM and event is ConsentState.GIVEN:
             return None
+    if now is _S.ACTIVE and implied and event in WHILE_IMPLIED:
+        return WHILE_IMPLIED[event] if method in READERS_OWN_ACTS else None
     return TRANSITIONS.get((now, event))
+
+
+def asks_meanwhile(after: SubscriptionState, event: ConsentState) -> bool:
+    """Say whether the event asks for the reader's word while an implied consent goes on.
+
+    Until it is confirmed, what is active ends when it would have ended.
+    """
+    return after is _S.ACTIVE and event is _C.REQUESTED
+
+
+def goes_on(before: SubscriptionState | None, after: SubscriptionState) -> bool:
+    """Say whether a subscription that was active is so still: it is since it became so."""
+    return before is after is _S.ACTIVE
 
 
 def withdraws(state: SubscriptionState | None) -> bool:

@@ -34,6 +34,7 @@ class Kind(StrEnum):
     LOGS = "logs"
     INBOX = "inbox"
     REJECTS = "rejects"
+    PARTS = "parts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ RULES = (
     Rule(Kind.LOGS, "log files of the service (they name no reader)", "the last line in them", 30),
     Rule(Kind.INBOX, "mails that the built-in inbox caught", "their arrival", 30),
     Rule(Kind.REJECTS, "files of rows that an import refused", "the import", 30),
+    Rule(Kind.PARTS, "what a killed export or backup left unfinished", "the last write to it", 1),
 )
 
 

@@ -30,6 +30,7 @@ from mailer.store.relays import (
     RelayRow,
     alone_with,
     held_providers,
+    is_in_use,
     leave_probe,
     provider_rows,
     relay_rows,
@@ -111,6 +112,9 @@ def allot(session: Session, request: Request, *, now: datetime) -> Allotment:
         session.connection(), worker=request.worker, limit=limit, lease=request.lease,
         among=among, blocked=providers.blocked,
     )  # fmt: skip
+    if claimed and not is_in_use(session, row.id):
+        hand_back(session.connection(), claimed)  # removed or paused since we looked
+        claimed = []
     batch, tried = providers.without_those_of_others(claimed)
     if probing and not batch:
         leave_probe(session, row.id)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mailer.domain.consent import ConsentState, Method, SubscriptionState, next_state
+from mailer.domain.consent import (
+    ConsentState,
+    Method,
+    SubscriptionState,
+    asks_meanwhile,
+    goes_on,
+    next_state,
+)
 from mailer.domain.consent_records import (
     SUPERSEDED,
     ConsentRecord,
@@ -67,7 +74,7 @@ def consent_records(session: Session, reader: Subscriber, *, links: Links) -> li
     for said in history:
         notice_id = said.notice.id if said.notice else None
         groups.setdefault((said.purpose.newsletter_id, notice_id), []).append(said)
-    last = {said.purpose.id: said for said in history}
+    last = _last(history)
     publisher = session.get(Publisher, 1)
     return [_record(reader, group, last, publisher, links) for group in groups.values()]
 
@@ -128,7 +135,7 @@ def _recorded(
 def _record(
     reader: Subscriber,
     group: list[_Said],
-    last: Mapping[int, _Said],
+    last: Mapping[int, Sequence[_Said]],
     publisher: Publisher | None,
     links: Links,
 ) -> ConsentRecord:
@@ -157,9 +164,25 @@ def _record(
     )
 
 
-def _state(said: list[_Said], last: _Said) -> str:
+def _last(history: Sequence[_Said]) -> dict[int, list[_Said]]:
+    """Return what was said last of each purpose, and what is asked for while that goes on."""
+    last: dict[int, list[_Said]] = {}
+    stands: dict[int, SubscriptionState | None] = {}
+    for said in history:
+        purpose_id, event = said.purpose.id, ConsentState(said.recorded.state)
+        before, method = stands.get(purpose_id), Method(said.recorded.method)
+        after = next_state(before, event, method, implied=True) or before
+        if after is not None and goes_on(before, after) and asks_meanwhile(after, event):
+            last[purpose_id].append(said)
+        else:
+            last[purpose_id] = [said]
+        stands[purpose_id] = after
+    return last
+
+
+def _state(said: list[_Said], last: Sequence[_Said]) -> str:
     """Return where one purpose's events under one wording lead."""
-    if said[-1] is not last:
+    if not any(said[-1] is each for each in last):
         return SUPERSEDED
     state: SubscriptionState | None = None
     for each in said:

@@ -73,8 +73,9 @@ class Erased:
     before: datetime | None
     """When whoever had this address was erased the time before."""
     found: Found
-    sought: tuple[bytes, ...]
-    """What must not be left between the rows either: the person's texts, and the reader's key."""
+    sought: tuple[bytes, ...] | None
+    """What must not be left between the rows either: the person's texts, and the reader's key.
+    None: an erasure before this one was not finished, and what it sought is known no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ def erase(
     hashed = address_hash(address, key)
     erasure = last_erasure(session, hashed)
     before = erasure.at if erasure else None
+    finished = erasure is None or erasure.cleaned_at is not None
     reader = lock_reader_of(session, hashed)
     if reader is not None:
         erased = erase_reader(session, reader, method=method, now=now, spelled=str(address))
@@ -115,10 +117,11 @@ def erase(
     suppress(session, hashed, SuppressionReason.ERASURE, now=now)
     if erasure is not None:
         erasure.cleaned_at = None
+    sought = person.spellings if finished else None
     found = Found(
         tests=strip_tests_to(session, hashed), bounces=strip_mentions(session, hashed, person)
     )
-    return Erased(hashed, person, None, before, found, person.spellings)
+    return Erased(hashed, person, None, before, found, sought)
 
 
 def erase_reader(

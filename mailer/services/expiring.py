@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, exists, select, update
+from sqlalchemy import ColumnElement, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
-from mailer.domain.consent import ConsentState, Method, SubscriptionState
+from mailer.domain.consent import CONFIRM_WITHIN, ConsentState, Method, SubscriptionState
 from mailer.domain.deliveries import DeliveryState
-from mailer.services.signup import CONFIRM_WITHIN
-from mailer.store.audience import agreed_at
+from mailer.store.audience import agreed_at, waits_since
 from mailer.store.consents import Evidence, record
 from mailer.store.engine import Sessions, reading
 from mailer.store.models import Campaign, Subscription, delivery
@@ -44,11 +43,17 @@ def expire_requests(session: Session, *, now: datetime, limit: int = BATCH) -> i
 def expire_consents(session: Session, *, now: datetime, limit: int = BATCH) -> int:
     """End a batch of implied consents whose time is over; return how many.
 
-    The gate has let nothing through since the moment itself (`audience.stands`).
+    The gate has let nothing through since the moment itself (`audience.stands`). Who was asked for
+    their word meanwhile may give it as long as anybody else: the end is written down after that.
     """
+    asked = waits_since()
     return _expire(
         session,
-        and_(Subscription.state == SubscriptionState.ACTIVE.value, Subscription.valid_until <= now),
+        and_(
+            Subscription.state == SubscriptionState.ACTIVE.value,
+            Subscription.valid_until <= now,
+            or_(asked.is_(None), asked < now - CONFIRM_WITHIN),
+        ),
         now=now,
         limit=limit,
     )

@@ -1,4 +1,4 @@
-"""Files in the home that end with time: logs, mails in the built-in inbox, refused rows."""
+"""Files that end with time: logs, mails in the built-in inbox, refused rows, unfinished parts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mailer.domain.retention import Kind
+
+_PART = re.compile(r"\..+\.\d+\.(?:mailer-)?part")
+"""What an export or a backup is called until it is whole: hidden, with its process's number."""
+
+_OURS_ALONE = ".mailer-part"
+"""How such a name ends in folders that are not ours."""
 
 _OLD_LOG = re.compile(r".+\.log\.(\d{4}-\d{2}-\d{2})")
 _REFUSED_ROWS = b"line,reason"
@@ -40,6 +47,8 @@ def find_old_files(folders: Folders, kind: Kind, before: datetime) -> Iterator[P
             yield from _old_mails(folders.inbox, before)
         case Kind.REJECTS:
             yield from _old_rejects(folders.home, before)
+        case Kind.PARTS:
+            yield from _old_parts(folders.home.rglob(".*part"), before.timestamp())
         case _:
             raise AssertionError(f"{kind} are no files")
 
@@ -52,6 +61,12 @@ def delete_old_files(folders: Folders, kind: Kind, before: datetime) -> int:
             path.unlink()
             gone += 1
     return gone
+
+
+def delete_parts(folder: Path, before: float) -> None:
+    """Delete what killed exports left in this folder, if nobody wrote to it since (Unix time)."""
+    for path in list(_old_parts(folder.glob(f".*{_OURS_ALONE}"), before)):
+        path.unlink(missing_ok=True)
 
 
 def turn_logs_over(folder: Path, now: datetime) -> None:
@@ -87,8 +102,19 @@ def _old_mails(folder: Path, before: datetime) -> Iterator[Path]:
             yield path
 
 
+def _old_parts(paths: Iterable[Path], before: float) -> Iterator[Path]:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            status = path.lstat()
+            ours = _PART.fullmatch(path.name) and stat.S_ISREG(status.st_mode)
+            if ours and status.st_mtime < before:
+                yield path
+
+
 def _old_rejects(home: Path, before: datetime) -> Iterator[Path]:
-    for path in sorted(home.rglob("*.csv")) if home.is_dir() else ():
+    for path in sorted(home.rglob("*.csv*")) if home.is_dir() else ():
+        if path.suffix != ".csv" and not path.name.endswith(".csv.part"):
+            continue
         with contextlib.suppress(OSError):
             changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
             if changed < before and _begins_with(path, _REFUSED_ROWS):

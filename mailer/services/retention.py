@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 import structlog
 from sqlalchemy.exc import ProgrammingError
@@ -20,6 +21,7 @@ from mailer.domain.consent import Method
 from mailer.domain.errors import Refusal
 from mailer.domain.retention import Kind, Period, Periods
 from mailer.domain.suppression import SuppressionReason
+from mailer.services.batches import Batches
 from mailer.services.old_files import Folders, delete_old_files, find_old_files, turn_logs_over
 from mailer.store.engine import Sessions, open_engine, open_sessions, reading
 from mailer.store.erasures import (
@@ -59,15 +61,11 @@ from mailer.store.suppressions import suppress
 from mailer.store.vault import Vault
 
 _log = structlog.get_logger()
+T = TypeVar("T")
 
 BATCH = 500
-"""Rows per transaction: well under 50 ms on SQLite, so that others get their turn."""
-
-SMALL_BATCH = 100
-"""Where each of them takes several rows along."""
-
-FEW_READERS = 10
-"""Whoever is forgotten is locked until the end of the transaction, and may press a button."""
+"""Rows per transaction: well under 50 ms on SQLite, so that others get their turn. Where each takes
+several rows along, it is as many as fit into that on this machine."""
 
 _WALK = 10_000
 _EVERY = timedelta(hours=23)
@@ -152,10 +150,11 @@ def _outcome(job: Job, period: Period, number: Callable[[datetime], int]) -> Out
 
 
 def _count(job: Job, kind: Kind, before: datetime) -> int:
-    if kind in (Kind.LOGS, Kind.INBOX, Kind.REJECTS):
+    if kind in (Kind.LOGS, Kind.INBOX, Kind.REJECTS, Kind.PARTS):
         return sum(1 for _ in find_old_files(job.folders, kind, before))
     if kind is Kind.REQUESTS:
-        return len({each for piece in _walk(job, before) for found in piece for each in found[:2]})
+        events = {each for piece in _walk(job, before) for found in piece for each in found[:2]}
+        return len(events - {None})
     with reading(job.sessions) as session:
         return _COUNT[kind](session, before)
 
@@ -173,12 +172,21 @@ def _walk(job: Job, before: datetime) -> Iterator[Sequence[Fruitless]]:
 
 def _remove_requests(job: Job, before: datetime) -> int:
     removed = 0
+    batches = Batches(50, least=10, most=BATCH)
     for piece in _walk(job, before):
-        for begin in range(0, len(piece), SMALL_BATCH):
-            with job.sessions.begin() as session:
-                removed += delete_request_evidence(session, piece[begin : begin + SMALL_BATCH])
+        for some in _taken(piece, batches):
+            with batches.transaction(job.sessions) as session:
+                removed += delete_request_evidence(session, some)
             job.pause()
     return removed
+
+
+def _taken(rows: Sequence[T], batches: Batches) -> Iterator[Sequence[T]]:
+    """Yield the rows in order, each time as many as the batches say then."""
+    begin = 0
+    while some := rows[begin : begin + batches.size]:
+        yield some
+        begin += len(some)
 
 
 def _remove_attempts(job: Job, before: datetime) -> int:
@@ -216,14 +224,16 @@ def _remove_readers(
 
     def to_the_end(job: Job, before: datetime) -> int:
         removed, after = 0, 0
+        # Whoever is forgotten is locked until the end of the transaction, and may press a button.
+        batches = Batches(2, least=1, most=20)
         while True:
             with reading(job.sessions) as session:
                 found = find(session, before, after=after, limit=BATCH)
             if not found:
                 return removed
-            for begin in range(0, len(found), FEW_READERS):
-                with job.sessions.begin() as session:
-                    for reader in lock(session, found[begin : begin + FEW_READERS], before):
+            for some in _taken(found, batches):
+                with batches.transaction(job.sessions) as session:
+                    for reader in lock(session, some, before):
                         _forget(session, reader, suppressed, job.now())
                         removed += 1
                 job.pause()
@@ -293,4 +303,5 @@ _REMOVE: dict[Kind, Callable[[Job, datetime], int]] = {
     Kind.LOGS: _remove_files(Kind.LOGS),
     Kind.INBOX: _remove_files(Kind.INBOX),
     Kind.REJECTS: _remove_files(Kind.REJECTS),
+    Kind.PARTS: _remove_files(Kind.PARTS),
 }

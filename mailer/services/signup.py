@@ -7,16 +7,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from mailer.domain.addresses import EmailAddress
-from mailer.domain.consent import ConsentState, SubscriptionState
+from mailer.domain.consent import CONFIRM_WITHIN, ConsentState, SubscriptionState
 from mailer.domain.deliveries import DeliveryKind, Lane
 from mailer.domain.retry import lifetime
 from mailer.domain.tokens import Token, TokenKind, TokenSigner
 from mailer.services.notices import current_notice, label_shown, notice_by_hash
 from mailer.services.renderer import Renderer
+from mailer.store.audience import waits, waits_since
 from mailer.store.consents import (
     Evidence,
     ShownNotice,
@@ -31,8 +32,6 @@ from mailer.store.suppressions import forgive_erasure, may_be_asked
 
 CONFIRMATIONS_A_DAY = 3
 """Per address and newsletter; a greylisted reader needs a second, a flood must not get a tenth."""
-
-CONFIRM_WITHIN = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +88,18 @@ def send_confirmation(
     renderer: Renderer,
     now: datetime,
 ) -> int | None:
-    """Queue a confirmation for all that is pending; None where nothing is, or too many went."""
+    """Queue a confirmation for all that waits; None where nothing does, or too many went."""
     session.flush()
-    pending = _pending(session, reader.id, newsletter.id)
-    if not pending or not may_be_asked(session, reader.address_hash, newsletter.slug):
+    waiting = [each for each, _ in _waiting(session, reader.id, newsletter.id)]
+    if not waiting or not may_be_asked(session, reader.address_hash, newsletter.slug):
         return None
     if _confirmations_since(session, reader.id, newsletter.id, now) >= CONFIRMATIONS_A_DAY:
         return None
-    shown = standing_notice(session, reader.id, pending[0].purpose_id)
+    shown = standing_notice(session, reader.id, waiting[0].purpose_id)
     variant = renderer.store_confirmation_variant(
         session,
         newsletter,
-        [subscription.purpose for subscription in pending],
+        [subscription.purpose for subscription in waiting],
         shown.notice if shown else None,
         now=now,
     )
@@ -111,7 +110,7 @@ def send_confirmation(
         variant_id=variant,
         provider=reader.provider,
         subscriber_id=reader.id,
-        serial=max(subscription.request for subscription in pending),
+        serial=max(subscription.request for subscription in waiting),
         now=now,
         expires_at=now + lifetime(DeliveryKind.CONFIRMATION, Lane.TRANSACTIONAL),
     )
@@ -144,12 +143,12 @@ def open_confirmation(
     newsletter = session.get(Newsletter, token.newsletter_id) if token else None
     if token is None or newsletter is None or session.get(Subscriber, token.subscriber_id) is None:
         return None
-    waiting = _confirmable(session, token, now)
-    if waiting:
-        return _page(session, newsletter, token, waiting, ConfirmState.OPEN)
-    active = _in_state(session, token.subscriber_id, newsletter.id, SubscriptionState.ACTIVE)
-    state = ConfirmState.DONE if active else ConfirmState.EXPIRED
-    return _page(session, newsletter, token, active, state)
+    confirmable = _confirmable(session, token, now)
+    if confirmable:
+        return _page(session, newsletter, token, confirmable, ConfirmState.OPEN)
+    given = _given(session, token.subscriber_id, newsletter.id)
+    state = ConfirmState.DONE if given else ConfirmState.EXPIRED
+    return _page(session, newsletter, token, given, state)
 
 
 def confirm(
@@ -225,32 +224,38 @@ def _page(
 
 
 def _confirmable(session: Session, token: Token, now: datetime) -> list[Subscription]:
-    """Return what is pending since a request no later than the link's, and not for too long."""
+    """Return what waits since a request no later than the link's, and not for too long."""
     return [
         subscription
-        for subscription in _pending(session, token.subscriber_id, token.newsletter_id)
-        if subscription.request <= token.serial and now - subscription.since < CONFIRM_WITHIN
+        for subscription, asked in _waiting(session, token.subscriber_id, token.newsletter_id)
+        if subscription.request <= token.serial and now - asked < CONFIRM_WITHIN
     ]
 
 
-def _pending(session: Session, reader_id: int, newsletter_id: int) -> list[Subscription]:
-    return _in_state(session, reader_id, newsletter_id, SubscriptionState.PENDING)
+def _waiting(
+    session: Session, reader_id: int, newsletter_id: int
+) -> list[tuple[Subscription, datetime]]:
+    """Return what waits for the reader's word, and since when."""
+    asked = waits_since()
+    rows = session.execute(_of(reader_id, newsletter_id).add_columns(asked).where(waits()))
+    return [(subscription, at) for subscription, at in rows]
 
 
-def _in_state(
-    session: Session, reader_id: int, newsletter_id: int, state: SubscriptionState
-) -> list[Subscription]:
-    return list(
-        session.scalars(
-            select(Subscription)
-            .join(Subscription.purpose)
-            .where(
-                Subscription.subscriber_id == reader_id,
-                Subscription.newsletter_id == newsletter_id,
-                Subscription.state == state.value,
-            )
-            .order_by(Purpose.position)
+def _given(session: Session, reader_id: int, newsletter_id: int) -> list[Subscription]:
+    """Return what is active, and waits for no word of the reader."""
+    active = Subscription.state == SubscriptionState.ACTIVE.value
+    return list(session.scalars(_of(reader_id, newsletter_id).where(active, ~waits())))
+
+
+def _of(reader_id: int, newsletter_id: int) -> Select[Subscription]:
+    return (
+        select(Subscription)
+        .join(Subscription.purpose)
+        .where(
+            Subscription.subscriber_id == reader_id,
+            Subscription.newsletter_id == newsletter_id,
         )
+        .order_by(Purpose.position)
     )
 
 

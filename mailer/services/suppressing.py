@@ -60,7 +60,7 @@ def import_suppressions(
                 )  # fmt: skip
 
     left = usable()
-    batches = Batches(200, least=50, most=1_000)
+    batches = Batches(50, least=10, most=1_000)
     while batch := list(islice(left, batches.size)):
         with batches.transaction(sessions) as session:
             done = suppress_all(session, batch, now=now())

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
-from mailer.domain.consent import AGREES, SubscriptionState
+from mailer.domain.consent import AGREES, ConsentState, SubscriptionState
 from mailer.domain.deliveries import NEVER_HANDED_OVER
 from mailer.domain.notices import best_locale, language
 from mailer.domain.suppression import SCOPE_ALL, SuppressionReason
@@ -100,11 +100,54 @@ def has_consent(
 def has_request(
     subscriber_id: ColumnElement[int], newsletter_id: ColumnElement[int]
 ) -> ColumnElement[bool]:
-    """Condition: this reader has asked for something that still waits to be confirmed."""
+    """Condition: this reader has asked for something that still waits to be confirmed.
+
+    At the gate, where no event is looked up: a request beside an implied consent may stand while
+    that does. What ends either of them ends the mail that asks, in its own transaction.
+    """
     return exists().where(
         Subscription.subscriber_id == subscriber_id,
         Subscription.newsletter_id == newsletter_id,
+        or_(Subscription.state == SubscriptionState.PENDING, _is_implied()),
+    )
+
+
+def waits() -> ColumnElement[bool]:
+    """Condition: the reader was asked for their word last, and has not given it."""
+    return or_(
         Subscription.state == SubscriptionState.PENDING,
+        and_(_is_implied(), _requested_last().is_not(None)),
+    )
+
+
+def waits_since() -> ColumnElement[datetime | None]:
+    """Return, as SQL, when the reader was asked for what waits for their word; NULL: nothing."""
+    return case(
+        (Subscription.state == SubscriptionState.PENDING, Subscription.since),
+        (_is_implied(), _requested_last()),
+    )
+
+
+def _is_implied() -> ColumnElement[bool]:
+    """Condition: this subscription is active because of a relation that ends."""
+    return and_(
+        Subscription.state == SubscriptionState.ACTIVE, Subscription.valid_until.is_not(None)
+    )
+
+
+def _requested_last() -> ScalarSelect[datetime | None]:
+    """Return, as SQL, when the last event was, where it is a request; else NULL."""
+    requested = ConsentEvent.state == ConsentState.REQUESTED.value
+    return (
+        select(case((requested, ConsentEvent.at)))
+        .where(
+            ConsentEvent.subscriber_id == Subscription.subscriber_id,
+            ConsentEvent.purpose_id == Subscription.purpose_id,
+        )
+        .order_by(ConsentEvent.id.desc())
+        .limit(1)
+        .correlate(Subscription)
+        .scalar_subquery()
     )
 
 
@@ -159,6 +202,24 @@ def agreed_at(
 ) -> ScalarSelect[datetime]:
     """Return, as SQL, when the reader agreed last."""
     return _of_agreement(ConsentEvent.at.expression, subscriber_id, purpose_id)
+
+
+def has_agreed(
+    subscriber_id: ColumnElement[int],
+    purpose_id: ColumnElement[int],
+    since: ColumnElement[datetime | None],
+) -> ColumnElement[bool]:
+    """Condition: the reader has agreed to something for this purpose since a moment."""
+    return (
+        exists()
+        .where(
+            ConsentEvent.subscriber_id == subscriber_id,
+            ConsentEvent.purpose_id == purpose_id,
+            or_(*(ConsentEvent.state == each for each in sorted(AGREES))),
+            ConsentEvent.at >= since,
+        )
+        .correlate_except(ConsentEvent)
+    )
 
 
 def current_notices(session: Session, newsletter_id: int) -> dict[str, Notice]:

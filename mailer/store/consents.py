@@ -14,16 +14,21 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mailer.domain.consent import (
+    AGREES,
+    CONFIRM_WITHIN,
     Basis,
     ConsentState,
     Method,
     SubscriptionState,
+    asks_meanwhile,
+    goes_on,
     next_state,
     withdraws,
 )
 from mailer.domain.leaves import Leaf, NoticeRef, commitment, commitment_key
+from mailer.store.audience import waits, waits_since
 from mailer.store.journal import Withdrawn, tell
-from mailer.store.ledger import close_confirmations, close_for_purpose
+from mailer.store.ledger import close_confirmations, close_for_purpose, close_questions
 from mailer.store.models import (
     ConsentEvent,
     ConsentEvidence,
@@ -120,7 +125,8 @@ def record(
     key = {"subscriber_id": reader.id, "purpose_id": purpose.id}
     subscription = session.get(Subscription, key, populate_existing=True)
     before = SubscriptionState(subscription.state) if subscription else None
-    after = next_state(before, state, evidence.method)
+    implied = subscription is not None and subscription.valid_until is not None
+    after = next_state(before, state, evidence.method, implied=implied)
     if after is None:
         return None
     if subscription is None:
@@ -130,15 +136,19 @@ def record(
         session.add(subscription)
     if request is not None:
         subscription.details = asdict(request.details)
-        if before is not SubscriptionState.PENDING:
+        asked = asked_at(session, subscription)
+        if asked is None or now - asked >= CONFIRM_WITHIN:
             subscription.request = request.number
         elif not asks_anew(session, subscription, shown, now):
             return None
-    if after is not before or state is ConsentState.REQUESTED:
+    if not goes_on(before, after):
         subscription.since = now
+    if not asks_meanwhile(after, state):
+        subscription.valid_until = evidence.valid_until
     subscription.state = after.value
-    subscription.valid_until = evidence.valid_until
     event_id = _write_event(session, reader, purpose, state, evidence, now, shown)
+    if goes_on(before, after) and state.value in AGREES:
+        close_questions(session, reader.id, purpose.id, now=now)
     if withdraws(after):
         if state is not ConsentState.EXPIRED:  # which time would repeat in a restored backup
             names = purpose.newsletter.slug, purpose.slug
@@ -169,23 +179,38 @@ def standing_notice(session: Session, reader_id: int, purpose_id: int) -> ShownN
     return ShownNotice(notice, event.notice_assumed) if notice else None
 
 
+def asked_at(session: Session, subscription: Subscription) -> datetime | None:
+    """Return when the reader was asked for what waits for their word; None: nothing waits."""
+    if subscription.state == SubscriptionState.PENDING:
+        return subscription.since
+    if subscription.state != SubscriptionState.ACTIVE or subscription.valid_until is None:
+        return None
+    return session.scalar(
+        select(waits_since()).where(
+            Subscription.subscriber_id == subscription.subscriber_id,
+            Subscription.purpose_id == subscription.purpose_id,
+        )
+    )
+
+
 def asks_anew(
     session: Session, subscription: Subscription, shown: ShownNotice | None, now: datetime
 ) -> bool:
     """Say whether asking again says something new: another wording was shown, or a day passed."""
-    if now - subscription.since > _SAME_REQUEST:
+    asked = asked_at(session, subscription)
+    if asked is None or now - asked > _SAME_REQUEST:
         return True
     before = standing_notice(session, subscription.subscriber_id, subscription.purpose_id)
     return (shown.notice.id if shown else None) != (before.notice.id if before else None)
 
 
 def _waits(session: Session, reader_id: int, newsletter_id: int) -> bool:
-    pending = select(Subscription.purpose_id).where(
+    waiting = select(Subscription.purpose_id).where(
         Subscription.subscriber_id == reader_id,
         Subscription.newsletter_id == newsletter_id,
-        Subscription.state == SubscriptionState.PENDING.value,
+        waits(),
     )
-    return session.scalar(pending.limit(1)) is not None
+    return session.scalar(waiting.limit(1)) is not None
 
 
 def _write_event(

@@ -107,6 +107,12 @@ def alone_with(session: Session, relay_id: int, *, now: datetime) -> RelayRow:
     return next(row for row in relay_rows(session, now=now) if row.id == relay_id)
 
 
+def is_in_use(session: Session, relay_id: int) -> bool:
+    """Say whether the relay is there now, and is neither paused nor drained."""
+    active = Relay.use == RelayUse.ACTIVE.value
+    return session.scalar(select(Relay.id).where(Relay.id == relay_id, active)) is not None
+
+
 @cache
 def _relay_rows() -> Select[*tuple[Any, ...]]:
     state = and_(RelayState.relay_id == Relay.id, RelayState.provider == ITSELF)

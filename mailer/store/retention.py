@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
+    ScalarSelect,
     Select,
     and_,
+    case,
     delete,
     exists,
     func,
+    literal,
+    null,
     or_,
     select,
     tuple_,
@@ -20,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
-from mailer.domain.consent import ConsentState, SubscriptionState
+from mailer.domain.consent import CONFIRM_WITHIN, ConsentState, SubscriptionState
 from mailer.store.models import (
     ConsentEvent,
     ConsentEvidence,
@@ -81,10 +85,14 @@ def delete_actions(session: Session, before: datetime, *, limit: int) -> int:
 
 
 class Fruitless(NamedTuple):
-    """A request that ended, and not with a consent: both events, the reader and the purpose."""
+    """A request that ended, and not with a consent: both events, the reader and the purpose.
+
+    `ended` is None where an implied consent went on meanwhile: then nothing but time has ended the
+    request, and whatever came later ended the consent.
+    """
 
     request: int
-    ended: int
+    ended: int | None
     subscriber_id: int
     purpose_id: int
 
@@ -117,51 +125,84 @@ def delete_request_evidence(session: Session, found: Sequence[Fruitless]) -> int
     The events stay, and with them their leaves. Return the evidence of how many is gone.
     """
     connection = session.connection()
-    events = {each.request for each in found} | {each.ended for each in found}
+    ends = {each.ended for each in found if each.ended is not None}
+    events = {each.request for each in found} | ends
     evidence = delete(ConsentEvidence).where(ConsentEvidence.event.in_(events))
-    pairs = {(each.subscriber_id, each.purpose_id) for each in found}
-    connection.execute(
-        update(Subscription)
-        .where(
-            tuple_(Subscription.subscriber_id, Subscription.purpose_id).in_(pairs),
-            Subscription.state.not_in(_STANDING),
-        )
-        .values(details={})
-    )
+    for meanwhile, condition in (
+        (False, Subscription.state.not_in(_STANDING)),
+        (True, Subscription.state != SubscriptionState.PENDING.value),
+    ):
+        pairs = {
+            (each.subscriber_id, each.purpose_id)
+            for each in found
+            if (each.ended is None) is meanwhile
+        }
+        if pairs:
+            theirs = tuple_(Subscription.subscriber_id, Subscription.purpose_id).in_(pairs)
+            clear = update(Subscription).where(theirs, condition)
+            connection.execute(clear.values(details={}))
     return connection.execute(evidence).rowcount
 
 
-def _fruitless(after: int, upto: int, before: datetime) -> Select[int, int, int, int]:
-    """Return requests (with evidence) whose next other event is an old one that gave nothing."""
-    later = aliased(ConsentEvent)
-    end = aliased(ConsentEvent)
-    next_other = (
-        select(func.min(later.id))
-        .where(
-            later.subscriber_id == ConsentEvent.subscriber_id,
-            later.purpose_id == ConsentEvent.purpose_id,
-            later.id > ConsentEvent.id,
-            later.state != ConsentState.REQUESTED.value,
-        )
-        .correlate(ConsentEvent)
-        .scalar_subquery()
+def _fruitless(after: int, upto: int, before: datetime) -> Select[int, int | None, int, int]:
+    """Return requests (with evidence) that an old event ended that gave nothing, or time did.
+
+    Time ends a request beside which an implied consent goes on; one that is asked again goes on.
+    """
+    end, begin, again = aliased(ConsentEvent), aliased(ConsentEvent), aliased(ConsentEvent)
+    meanwhile = func.coalesce(begin.state.in_(_AGREED), literal(False))
+    forgotten = before - CONFIRM_WITHIN
+    asked_again = exists().where(
+        _same(again),
+        again.id > ConsentEvent.id,
+        again.state == ConsentState.REQUESTED.value,
+        again.at >= forgotten,
     )
     return (
         select(
             ConsentEvent.id,
-            end.id,
+            case((meanwhile, null()), else_=end.id),
             ConsentEvent.subscriber_id,
             ConsentEvent.purpose_id,
         )
         .join(ConsentEvidence, ConsentEvidence.event == ConsentEvent.id)
-        .join(end, end.id == next_other)
+        .outerjoin(end, end.id == _other(func.min, lambda each: each.id > ConsentEvent.id))
+        .outerjoin(begin, begin.id == _other(func.max, lambda each: each.id < ConsentEvent.id))
         .where(
             ConsentEvent.id > after,
             ConsentEvent.id <= upto,
             ConsentEvent.state == ConsentState.REQUESTED.value,
-            end.state.not_in(_AGREED),
-            end.at < before,
+            or_(
+                and_(~meanwhile, end.state.not_in(_AGREED), end.at < before),
+                and_(
+                    meanwhile,
+                    func.coalesce(end.state.not_in(_AGREED), literal(True)),
+                    ConsentEvent.at < forgotten,
+                    ~asked_again,
+                ),
+            ),
         )
+    )
+
+
+def _other(
+    nearest: Callable[..., Any], on_that_side: Callable[[Any], ColumnElement[bool]]
+) -> ScalarSelect[int]:
+    """Return the nearest event, on one side of it, that is no request itself."""
+    other = aliased(ConsentEvent)
+    return (
+        select(nearest(other.id))
+        .where(_same(other), on_that_side(other), other.state != ConsentState.REQUESTED.value)
+        .correlate(ConsentEvent)
+        .scalar_subquery()
+    )
+
+
+def _same(other: Any) -> ColumnElement[bool]:
+    """Condition: the other event is of the same reader and purpose."""
+    return and_(
+        other.subscriber_id == ConsentEvent.subscriber_id,
+        other.purpose_id == ConsentEvent.purpose_id,
     )
 
 

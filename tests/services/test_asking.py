@@ -88,14 +88,19 @@ def ask(parts: Parts, purpose: str = "updates", **more: object) -> list[Question
     return ask_again(parts.sessions, purpose_id, **values)
 
 
-def send(parts: Parts, campaign_id: int, transport: MemoryTransport | None = None) -> list[str]:
-    """Start a draft and send it to its end; return whom it reached."""
-    transport = transport or MemoryTransport()
+def begin(parts: Parts, campaign_id: int) -> None:
+    """Start a draft; what is to be sent waits then."""
     with parts.sessions.begin() as session:
         b.start_campaign(session, session.get_one(Campaign, campaign_id), now=parts.now())
     b.prepare_campaign(
         parts.sessions, campaign_id, renderer=parts.renderer, now=parts.now, pause=lambda: None
     )
+
+
+def send(parts: Parts, campaign_id: int, transport: MemoryTransport | None = None) -> list[str]:
+    """Start a draft and send it to its end; return whom it reached."""
+    transport = transport or MemoryTransport()
+    begin(parts, campaign_id)
     b.send_all(parts, transport)
     tick(parts.sessions, now=parts.now)
     states = b.states(parts, campaign_id)
@@ -236,6 +241,36 @@ def test_who_may_still_be_asked_by_a_retry_is_not_asked_by_another(asked: Parts)
     with asked.sessions.begin() as session:
         campaign = session.get_one(Campaign, question.campaign.id)
         assert b.decide(session, campaign, "retry", asked.now()) == 1
+
+
+def test_a_mail_that_waits_does_not_go_to_a_reader_who_has_renewed_meanwhile(
+    asked: Parts,
+) -> None:
+    [question] = ask(asked)
+    begin(asked, question.campaign.id)
+    save(asked, "updates", reader=1)
+    save(asked, reader=2)
+    transport = MemoryTransport()
+    b.send_all(asked, transport)
+    assert [envelope.recipient for envelope, _ in transport.accepted] == ["cleo@readers.test"]
+    assert b.states(asked, question.campaign.id) == {
+        "ada@readers.test": "cancelled", "ben@readers.test": "withdrawn",
+        "cleo@readers.test": "sent",
+    }  # fmt: skip
+    tick(asked.sessions, now=asked.now)
+    assert b.campaign_state(asked, question.campaign.id) == "finished"
+
+
+def test_what_failed_is_not_tried_again_with_a_reader_who_has_renewed_since(asked: Parts) -> None:
+    [question] = ask(asked)
+    send(asked, question.campaign.id)
+    with asked.sessions.begin() as session:
+        session.execute(update(delivery).values(state="failed"))
+    save(asked, "updates", reader=1)
+    with asked.sessions.begin() as session:
+        campaign = session.get_one(Campaign, question.campaign.id)
+        assert b.decide(session, campaign, "retry", asked.now()) == 2
+    assert b.states(asked, question.campaign.id)["ada@readers.test"] == "failed"
 
 
 def test_a_wording_that_is_no_longer_in_force_is_asked_about_no_more(asked: Parts) -> None:

@@ -87,6 +87,16 @@ def _sign_up(parts: Parts, address: str, ago: timedelta) -> None:
     sequence_leaves(parts.sessions)
 
 
+def test_a_consent_that_was_renewed_is_active_since_it_was_given(parts: Parts) -> None:
+    a.live(parts)
+    reader = a.reader_id(parts, "list0@readers.test")
+    with parts.sessions() as session:
+        newest = session.scalars(select(Notice.sha256).order_by(Notice.id.desc())).first()
+    a.save(parts, reader, "updates", notice=newest)
+    assert b.consents(parts)[-1] == ("renewed", "preferences")
+    assert a.wrong(parts) == []
+
+
 def _sees_nothing(*_: Any, **__: Any) -> Iterator[Any]:
     return iter(())
 

@@ -41,11 +41,12 @@ def _confirm_token(parts: Parts) -> str:
 def test_a_reader_is_active_only_after_the_button_of_the_mailed_link(parts: Parts) -> None:
     with parts.sessions.begin() as session:
         made = b.newsletter(session)
-        assert b.sign_up(parts, session, made, "ada@readers.test") is SignupOutcome.RECEIVED
+        outcome = b.sign_up(parts, session, made, "ada@readers.test", now=parts.now())
+        assert outcome is SignupOutcome.RECEIVED
     assert b.subscriptions(parts) == {"updates": "pending"}
     token = _confirm_token(parts)
     with parts.sessions.begin() as session:
-        page = open_confirmation(session, parts.signer, token, now=b.NOW)
+        page = open_confirmation(session, parts.signer, token, now=parts.now())
         assert page
         assert page.state is ConfirmState.OPEN
     assert b.subscriptions(parts) == {"updates": "pending"}
@@ -57,7 +58,7 @@ def test_a_reader_is_active_only_after_the_button_of_the_mailed_link(parts: Part
                 token,
                 PRESS,
                 message_id_of=parts.identity.message_id,
-                now=b.NOW,
+                now=parts.now(),
             )
             assert page
             assert page.state is ConfirmState.DONE

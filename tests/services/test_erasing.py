@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from pathlib import Path
 from typing import Any
 
 import building as b
@@ -305,6 +308,25 @@ def test_an_erasure_whose_command_died_is_finished_by_the_sweep(parts: Parts) ->
     assert list(parts.places.inbox.folder.glob(".*.part")) == []
     assert swept(LATER + timedelta(days=1)) == minutes
     assert done.subscriber_id == 1
+
+
+def test_an_erasure_whose_command_died_is_finished_by_the_same_command_once_more(
+    sqlite_parts: Parts,
+) -> None:
+    parts = sqlite_parts
+    signed_up(parts)
+    erased(parts, clean=False)
+    file = Path(parts.engine.url.database or "")
+    name = "Zoë Quatermain".encode()
+    with closing(sqlite3.connect(file)) as other:  # copies between the rows, as moved rows leave
+        other.executescript(
+            "PRAGMA secure_delete = OFF; CREATE TABLE moved (row TEXT); WITH RECURSIVE n (i) AS "
+            "(SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200) INSERT INTO moved "
+            f"SELECT '{name.decode()}' || zeroblob(3000) FROM n; DROP TABLE moved"
+        )
+    again = erased(parts)
+    assert again.before == LATER
+    assert name not in file.read_bytes()
 
 
 def test_an_erasure_is_not_finished_while_a_mail_to_the_reader_is_on_its_way(parts: Parts) -> None:

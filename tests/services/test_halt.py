@@ -33,7 +33,8 @@ LEASE = timedelta(seconds=60)
 def test_nothing_is_sent_while_halted_and_everything_afterwards(parts: Parts) -> None:
     b.sending_campaign(parts, 3)
     with parts.sessions.begin() as session:
-        b.sign_up(parts, session, session.scalars(select(Newsletter)).one(), "new@readers.test")
+        made = session.scalars(select(Newsletter)).one()
+        b.sign_up(parts, session, made, "new@readers.test", now=parts.now())
         halt(session, "Something was restored.", now=NOW)
     transport = MemoryTransport()
     b.send_all(parts, transport)

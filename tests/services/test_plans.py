@@ -30,6 +30,7 @@ from mailer.store.ledger import (
     close_for_address,
     close_for_addresses,
     close_for_purpose,
+    close_questions,
     counts,
     exchange,
     expire_overdue,
@@ -153,6 +154,7 @@ WORK: dict[str, Callable[[Session, Campaign], object]] = {
         session, campaign, DeliveryState.CANCELLED, now=b.NOW
     ),
     "withdraw": lambda session, _: close_for_purpose(session, 1, [1], now=b.NOW),
+    "renew": lambda session, _: close_questions(session, 1, 1, now=b.NOW),
     "suppress": lambda session, _: close_for_address(
         session, "hash", 1, DeliveryState.SUPPRESSED, now=b.NOW
     ),

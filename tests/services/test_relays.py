@@ -9,12 +9,14 @@ from typing import Any
 import building as b
 import pytest
 from processes import until
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from mailer.domain.deliveries import Lane
 from mailer.domain.relays import RelayKind, RelayUse
 from mailer.domain.replies import Reply, Stage
+from mailer.services import allotting
 from mailer.services.alive import say_alive
+from mailer.services.allotting import Request, allot
 from mailer.services.lookup import NotFound
 from mailer.services.newsletters import BadValue
 from mailer.services.relays import (
@@ -26,8 +28,9 @@ from mailer.services.relays import (
     use_relay,
 )
 from mailer.services.sending import Access, Sender
+from mailer.store.ledger import Claimed, claim
 from mailer.store.models import Relay, RelayDay, RelayState, attempt, delivery
-from mailer.store.relays import RelayRow
+from mailer.store.relays import RelayRow, relay_rows
 from mailer.store.sealing import BrokenSeal, Sealer
 from mailer.transports import ConnectFailed, Refused
 from mailer.transports.memory import MemoryTransport
@@ -213,6 +216,41 @@ def test_a_relay_that_is_added_and_one_that_is_removed_are_seen_by_a_running_sen
         until(lambda: len(relays.by_name["default"].accepted) == 1, "a mail over the other")
     finally:
         sender.stop()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer
+@pytest.mark.parametrize("end", ["remove", "pause"])
+def test_what_was_queued_when_a_relay_was_gone_is_never_claimed_for_it(
+    relays: Relays, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = relays.parts
+    relays.add("better", preference=-1)
+    with parts.sessions.begin() as session:
+        b.newsletter(session)
+
+    def end_it_and_claim(connection: Connection, **more: Any) -> list[Claimed]:
+        """Let an operator come between the look at the relays and the look at the mails."""
+        with parts.sessions.begin() as other:
+            if end == "remove":
+                remove_relay(other, "better")
+            else:
+                use_relay(other, "better", RelayUse.PAUSED)
+            made = other.scalars(select(b.Newsletter)).one()
+            b.sign_up(parts, other, made, "new@readers.test", now=parts.now())
+        return claim(connection, **more)
+
+    monkeypatch.setattr(allotting, "claim", end_it_and_claim)
+    with parts.sessions.begin() as session:
+        better = session.scalars(select(Relay.id).where(Relay.name == "better")).one()
+        config = relays.open(next(row for row in _rows(parts) if row.id == better)).config
+        request = Request(better, config, "test", 100, timedelta(minutes=1))
+        assert not allot(session, request, now=parts.now()).batch
+    assert b.states(parts) == {"new@readers.test": "queued"}
+
+
+def _rows(parts: Parts) -> list[RelayRow]:
+    with parts.sessions() as session:
+        return relay_rows(session, now=parts.now())
 
 
 def test_a_relay_that_is_warming_up_takes_its_share_of_the_day_and_the_next_takes_the_rest(

@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import building as b
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import event, func, insert, select, update
 
 from mailer.domain.consent import ConsentState, Method
 from mailer.domain.deliveries import DeliveryKind
@@ -379,15 +380,20 @@ def test_old_files_go_and_nothing_that_is_not_ours(sqlite_parts: Parts) -> None:
         _put(home / "lists" / "rejects.csv", "line,reason,email\n", young),
         _put(home / "logs" / f"web.log.{young:%Y-%m-%d}", "x", young),
         _put(home / "logs" / "web.log.keep", "x", old),
+        _put(home / "lists" / ".mine.part", "ada@x.test", old),
+        _put(home / "lists" / ".young.csv.77.mailer-part", "ada@x.test", young),
     ]
     gone = {
         Kind.INBOX: _put(home / "inbox" / name.format(int(old.timestamp() * 1e9)), "mail", old),
-        Kind.REJECTS: _put(home / "lists" / "a.rejects.csv", "line,reason,email\n", old),
+        Kind.REJECTS: _put(home / "lists" / "a.rejects.csv.part", "line,reason,email\n", old),
         Kind.LOGS: _put(home / "logs" / f"web.log.{old:%Y-%m-%d}", "x", old),
+        Kind.PARTS: _put(home / "out" / ".readers.csv.4711.mailer-part", "ada@x.test", old),
     }
+    finished = _put(home / "lists" / "a.rejects.csv", "line,reason,email\n", old)
     for kind, path in gone.items():
-        assert number(sqlite_parts, kind, now) == 1
+        assert number(sqlite_parts, kind, now) == (2 if kind is Kind.REJECTS else 1)
         assert not path.exists()
+    assert not finished.exists()
     assert [path for path in kept if not path.exists()] == []
 
 
@@ -424,3 +430,20 @@ def test_deleting_much_holds_up_nobody_for_long(sqlite_parts: Parts) -> None:
     assert done.number == 20_000
     # 10 ms on a machine of its own; a machine that is busy gets more
     assert longest[0] < 1
+
+
+def test_on_a_slow_machine_few_readers_are_forgotten_at_once(house: Parts) -> None:
+    for reader in range(9):
+        sign_up(house, f"reader{reader}@readers.test")
+    run_out(house, b.NOW + timedelta(days=8))
+    at_once = [0]
+
+    def slow(*args: Any) -> None:
+        if args[2].startswith("DELETE FROM subscriber "):
+            at_once[-1] += 1
+            time.sleep(0.02)
+
+    event.listen(house.engine, "after_cursor_execute", slow)
+    event.listen(house.engine, "commit", lambda _: at_once.append(0))
+    assert number(house, Kind.UNCONFIRMED) == 9
+    assert (sum(at_once), max(at_once)) == (9, 2)

@@ -132,7 +132,7 @@ def test_a_confirmation_carries_nothing_that_a_stranger_typed(parts: Parts) -> N
             ),
             renderer=parts.renderer,
             suppression_key=parts.suppression_key,
-            now=b.NOW,
+            now=parts.now(),
         )
     transport = MemoryTransport()
     b.send_all(parts, transport)

@@ -147,12 +147,12 @@ def _without_consent(row: DeliveryRow, span: Span, ground: Ground) -> Iterator[F
 def _stood(history: Sequence[Standing], state: SubscriptionState, begin: str, end: str) -> bool:
     """Say whether the reader was in this state from one moment to the other, both included."""
     for place, standing in enumerate(history):
-        following = history[place + 1].since if place + 1 < len(history) else _FOR_EVER
+        following = history[place + 1].at if place + 1 < len(history) else _FOR_EVER
         if following <= begin:
             continue
-        if standing.since > begin or standing.state is not state:
+        if standing.at > begin or not _is(standing, state):
             return False
-        if standing.valid_until is not None and standing.valid_until < min(end, following):
+        if _end(standing, state) < min(end, following):
             return False
         if following > end:
             return True
@@ -163,21 +163,33 @@ def _stood(history: Sequence[Standing], state: SubscriptionState, begin: str, en
 def _overlaps(history: Sequence[Standing], state: SubscriptionState, begin: str, end: str) -> bool:
     """Say whether the reader was in this state at any moment from one to the other."""
     for place, standing in enumerate(history):
-        following = history[place + 1].since if place + 1 < len(history) else _FOR_EVER
-        until = min(following, standing.valid_until or _FOR_EVER)
-        if standing.state is state and standing.since <= end and until >= begin:
+        following = history[place + 1].at if place + 1 < len(history) else _FOR_EVER
+        until = min(following, _end(standing, state))
+        if _is(standing, state) and standing.at <= end and until >= begin:
             return True
     return False
+
+
+def _is(standing: Standing, state: SubscriptionState) -> bool:
+    """Say whether the gate would find this state: of an implied consent it may find a request."""
+    return standing.state is state or (state is SubscriptionState.PENDING and standing.asks)
+
+
+def _end(standing: Standing, state: SubscriptionState) -> str:
+    """Return when the state was over by itself, if it was; a request is not over with a consent."""
+    if standing.state is not state:
+        return _FOR_EVER
+    return standing.valid_until or _FOR_EVER
 
 
 def _was(history: Sequence[Standing], at: str) -> str:
     """Say where the reader stood at a moment."""
     found = None
     for standing in history:
-        if standing.since <= at:
+        if standing.at <= at:
             found = standing
     if found is None:
-        return f"given later, at {history[0].since} (event {history[0].event})"
+        return f"given later, at {history[0].at} (event {history[0].event})"
     if found.valid_until is not None and found.valid_until < at:
         return f"over since {found.valid_until} (event {found.event})"
     return f"{found.state} since {found.since} (event {found.event})"

@@ -54,17 +54,27 @@ def _opens(vault: Vault, key: bytes, event_id: str, sealed: bytes, committed: by
 def came_to_nothing(events: Sequence[EventRow]) -> set[int]:
     """Return a reader's requests that ended without a consent, and their ends.
 
-    They prove nothing that anybody relies on, so that retention may take their evidence away.
+    They prove nothing that anybody relies on, so that retention may take their evidence away. Where
+    an implied consent went on meanwhile, the end is that consent's, and it is kept.
     """
     asked: defaultdict[int, list[int]] = defaultdict(list)
+    stands: set[int] = set()  # the purposes with a consent
     found: set[int] = set()
     for event in events:
+        purpose = event.purpose_id
         if event.state == ConsentState.REQUESTED:
-            asked[event.purpose_id].append(event.id)
+            asked[purpose].append(event.id)
             continue
-        requests = asked.pop(event.purpose_id, [])
-        if requests and event.state not in _AGREED:
-            found.update(requests, {event.id})
+        requests = asked.pop(purpose, [])
+        if event.state in _AGREED:
+            stands.add(purpose)
+            continue
+        found.update(requests)
+        if requests and purpose not in stands:
+            found.add(event.id)
+        stands.discard(purpose)
+    for purpose in stands:
+        found.update(asked.get(purpose, ()))
     return found
 
 

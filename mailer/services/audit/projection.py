@@ -1,6 +1,6 @@
 """What the events of a reader come to, and whether the subscriptions say the same.
 
-The fold knows nothing but `mailer.domain.consent.next_state`: the table that wrote the rows.
+The fold knows nothing but the tables in `mailer.domain.consent` that wrote the rows.
 """
 
 from __future__ import annotations
@@ -9,7 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from mailer.domain.consent import ConsentState, Method, SubscriptionState, next_state
+from mailer.domain.consent import (
+    ConsentState,
+    Method,
+    SubscriptionState,
+    asks_meanwhile,
+    goes_on,
+    next_state,
+)
 from mailer.services.audit.findings import Finding, Kind
 from mailer.store.auditing import EventRow, SubscriptionRow
 from mailer.store.auditing_log import PurposeRow
@@ -19,9 +26,13 @@ class Standing(NamedTuple):
     """Where a reader stood from a moment on, because of an event."""
 
     state: SubscriptionState
+    at: str
     since: str
+    """Since when the subscription is in the state; what leaves it active begins nothing."""
     valid_until: str | None
     event: int
+    asks: bool = False
+    """Whether the reader's word is asked for besides (`asks_meanwhile`)."""
 
 
 Histories = Mapping[tuple[int, int], Sequence[Standing]]
@@ -41,19 +52,34 @@ def fold(events: Iterable[EventRow]) -> Folded:
     impossible = []
     for event in events:
         history = histories.setdefault((event.subscriber_id, event.purpose_id), [])
-        before = history[-1].state if history else None
-        after = _after(before, event.state, event.method)
+        before = history[-1] if history else None
+        after = _after(before, event)
         if after is None:
-            impossible.append(_impossible(event, before))
+            impossible.append(_impossible(event, before.state if before else None))
         else:
-            history.append(Standing(after, event.at, event.valid_until, event.id))
+            history.append(after)
     return Folded(histories, impossible)
 
 
+def _after(before: Standing | None, event: EventRow) -> Standing | None:
+    was = before.state if before else None
+    implied = before is not None and before.valid_until is not None
+    after = _next(was, event.state, event.method, implied)
+    if after is None:
+        return None
+    if before is None or not goes_on(was, after):
+        return Standing(after, event.at, event.at, event.valid_until, event.id)
+    asks = asks_meanwhile(after, ConsentState(event.state))
+    ends = before.valid_until if asks else event.valid_until
+    return Standing(after, event.at, before.since, ends, event.id, asks)
+
+
 @cache
-def _after(before: SubscriptionState | None, state: str, method: str) -> SubscriptionState | None:
+def _next(
+    was: SubscriptionState | None, state: str, method: str, implied: bool
+) -> SubscriptionState | None:
     try:
-        return next_state(before, ConsentState(state), Method(method))
+        return next_state(was, ConsentState(state), Method(method), implied=implied)
     except ValueError:
         return None
 

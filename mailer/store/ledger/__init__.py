@@ -6,7 +6,7 @@ claim    lease due rows to one worker, fence + 1
 hold     what waits for its receiving provider is put off
 gate     leased → sending, if consent still stands and nobody has taken the lease
 settle   sending → sent, queued, failed, uncertain, by fence
-close    what a withdrawal, a suppression, a cancellation ends at once
+close    what a withdrawal, an answer, a suppression, a cancellation ends at once
 recover  what a dead worker left behind
 requeue  what a person orders: try again, take as sent
 doubt    in a restored backup, what may have gone out since
@@ -24,6 +24,7 @@ from mailer.store.ledger.close import (
     close_for_address,
     close_for_addresses,
     close_for_purpose,
+    close_questions,
 )
 from mailer.store.ledger.doubt import doubt_open
 from mailer.store.ledger.evidence import (
@@ -72,6 +73,7 @@ __all__ = [
     "close_for_address",
     "close_for_addresses",
     "close_for_purpose",
+    "close_questions",
     "count_attempts",
     "count_open",
     "count_test_addresses",

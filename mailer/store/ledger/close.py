@@ -34,6 +34,21 @@ def close_for_purpose(
     )
 
 
+def close_questions(session: Session, subscriber_id: int, purpose_id: int, *, now: datetime) -> int:
+    """End the mails that ask this reader to renew what they have just agreed to anew."""
+    asking = select(Campaign.id).where(
+        Campaign.purpose_id == purpose_id, Campaign.renews_notice_id.is_not(None)
+    )
+    return _close(
+        session,
+        DeliveryState.CANCELLED,
+        now,
+        delivery.c.subscriber_id == subscriber_id,
+        delivery.c.kind == DeliveryKind.CAMPAIGN.value,
+        delivery.c.campaign_id.in_(asking),
+    )
+
+
 def close_confirmations(
     session: Session, subscriber_id: int, newsletter_id: int, *, now: datetime
 ) -> int:

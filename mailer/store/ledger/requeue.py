@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, literal, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
 
 from mailer.domain.deliveries import DeliveryKind, DeliveryState
+from mailer.store.audience import has_agreed
+from mailer.store.clock import Instant
 from mailer.store.models import Campaign, delivery
 
 _S = DeliveryState
@@ -29,9 +31,18 @@ def requeue(
     *,
     now: datetime,
 ) -> int:
-    """Put these deliveries back into the queue, if they are in that state; return how many."""
+    """Put these deliveries back into the queue, if they are in that state; return how many.
+
+    What asks a reader to renew, who has done so since, stays as it is.
+    """
     again = {"state": _S.QUEUED.value, "next_at": now, "settled_at": None}
-    return _change(session, campaign, ids, before, again)
+    if campaign.renews_notice_id is None:
+        return _change(session, campaign, ids, before, again)
+    answered = has_agreed(
+        delivery.c.subscriber_id, literal(campaign.purpose_id),
+        literal(campaign.started_at, Instant()),
+    )  # fmt: skip
+    return _change(session, campaign, ids, before, again, ~answered)
 
 
 def presume_sent(session: Session, campaign: Campaign, ids: Sequence[int], *, now: datetime) -> int:
@@ -55,6 +66,7 @@ def _change(
     ids: Sequence[int],
     before: DeliveryState,
     values: dict[str, object],
+    *where: ColumnElement[bool],
 ) -> int:
     # By period and id alone: with the campaign's key the whole campaign would be looked through.
     result = session.connection().execute(
@@ -63,6 +75,7 @@ def _change(
             delivery.c.period == campaign.period,
             delivery.c.id.in_(ids),
             delivery.c.state == before.value,
+            *where,
         )
         .values(values)
     )

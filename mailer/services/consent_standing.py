@@ -15,7 +15,10 @@ Event = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A consent that stands: the event since which it does, and the last that agreed to it."""
+    """A consent that stands: the event since which it does, and the last that agreed to it.
+
+    What was implied before the reader gave their word is another one, and over.
+    """
 
     given: Event
     last: Event
@@ -45,9 +48,14 @@ def _standing(events: Sequence[Event], now: datetime) -> Standing | None:
         if after is not SubscriptionState.ACTIVE:
             given = last = None
         elif event["state"] in AGREES:
-            given, last = given or event, event
+            given, last = event if given is None or _takes_place(event, given) else given, event
         state = after
     if given is None or last is None:
         return None
     over = last["valid_until"] is not None and last["valid_until"] <= now
     return None if over else Standing(given, last)
+
+
+def _takes_place(event: Event, given: Event) -> bool:
+    """Say whether the reader's word takes the place of what was only implied."""
+    return bool(given["basis"] == Basis.IMPLIED and event["basis"] != Basis.IMPLIED)

@@ -13,6 +13,7 @@ from sqlalchemy import func, select, update
 from mailer.domain.consent import CONFIRM_WITHIN, Basis, ConsentState, Method
 from mailer.domain.retention import Kind, read_periods
 from mailer.services.consent_export import ExportFormat, export_consent
+from mailer.services.consent_standing import standing_consents
 from mailer.services.expiring import expire_consents
 from mailer.services.readers import consent_events
 from mailer.services.retention import Job, retain, what_is_due
@@ -115,6 +116,10 @@ def test_who_signs_up_and_confirms_has_given_their_word_and_nothing_ends_any_mor
             ("given", "confirm", "consent"),
         ]
         assert events[2]["notice"] == events[1]["notice"] is not None
+        (why,) = standing_consents(events, now=parts.now())
+        assert (why.given["method"], why.last["method"], why.implied) == (
+            "confirm", "confirm", False,
+        )  # fmt: skip
         assert session.scalars(select(Subscription.since)).one() == begin
         records = export_consent(session, reader, ExportFormat.ISO_27560, links=parts.links)
         assert [each["processing"][0]["state"] for each in records] == ["superseded", "active"]

@@ -26,6 +26,8 @@ _LARGEST = 5_000_000
 _MOST_ENTRIES = 500
 _LONGEST_TITLE = 300
 _ENTITY = re.compile(rb"<!ENTITY", re.I)
+_ENCODING = re.compile(rb"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]{1,40})")
+_EBCDIC = "<?xm".encode("cp037")
 
 
 class UnreadableFeed(Refusal):
@@ -60,8 +62,7 @@ def _parsed(body: bytes, url: str, content_type: str) -> ParsedFeed:
         raise UnreadableFeed(f"{url} is larger than {_LARGEST // 1_000_000} MB: no feed is.")
     if body.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{" or "json" in content_type:
         return _json_feed(body, url)
-    if _ENTITY.search(body.replace(b"\0", b"")):  # UTF-16 has a NUL beside each letter
-        raise UnreadableFeed(f"{url} declares XML entities, which no feed needs: it is not read.")
+    _refuse_entities(body, url)
     parsed = feedparser.parse(io.BytesIO(body), sanitize_html=False, resolve_relative_uris=False)
     if not parsed.get("version"):
         raise UnreadableFeed(
@@ -75,6 +76,28 @@ def _parsed(body: bytes, url: str, content_type: str) -> ParsedFeed:
         parsed.entries,
         lambda entry: _from_xml(entry, parsed.feed.get("link") or url, language),
     )
+
+
+def _refuse_entities(body: bytes, url: str) -> None:
+    """Raise where the XML declares entities, or could do so without our seeing it.
+
+    UTF-16 has a NUL beside each letter. In UTF-7 and EBCDIC a declaration is spelled in other
+    octets than ASCII's, and feedparser would read it all the same.
+    """
+    bare = body.replace(b"\0", b"")
+    if _ENTITY.search(bare):
+        raise UnreadableFeed(f"{url} declares XML entities, which no feed needs: it is not read.")
+    declared = _ENCODING.search(bare[:1_000])
+    name = declared[1].decode() if declared else "utf-8"
+    try:
+        encoding = codecs.lookup(name).name
+        hides = encoding == "utf-7" or not "<!ENTITY".encode(encoding).replace(b"\0", b"").endswith(
+            b"<!ENTITY"
+        )
+    except (LookupError, UnicodeError):
+        hides = False  # feedparser does not know it either, and guesses
+    if hides or body.lstrip().startswith(_EBCDIC):
+        raise UnreadableFeed(f"{url} is in an encoding that no feed is in: publish it as UTF-8.")
 
 
 def _collect(title: str, language: str, entries: Any, read: Any) -> ParsedFeed:

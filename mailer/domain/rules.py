@@ -94,6 +94,10 @@ class Rules:
         )
 
 
+ORDINARY = Rules()
+"""Those of a digest of which nothing is said."""
+
+
 def section_key(name: str) -> str:
     """Return a section's name without case, accents and punctuation: `Arts & Culture` is one."""
     return EVERY_OTHER if name.strip() == EVERY_OTHER else " ".join(split_words(name))

@@ -270,7 +270,7 @@ def _why_better(stays: Candidate, goes: Candidate, rules: Rules) -> Because:
     """Return the first point in which the version that stays is better."""
     better, worse = _merit(stays, rules), _merit(goes, rules)
     points = (Because.MARKED, Because.PREFERRED, Because.IMAGE, Because.EARLIER)
-    for point, mine, other in zip(points, better, worse, strict=False):
-        if mine != other:
-            return point if mine < other else Because.ROOM
+    for number, point in enumerate(points):
+        if better[number] != worse[number]:
+            return point if better < worse else Because.ROOM
     return Because.EARLIER

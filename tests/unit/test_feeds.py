@@ -342,7 +342,7 @@ def test_a_site_that_is_busy_says_for_how_long(site: str) -> None:
 def test_a_name_that_points_inside_is_refused_and_asked_for_once(
     site: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is connected to is what was checked: a second answer of the name server counts nothing."""
+    """What is connected to is what was checked; nobody asks the name server a second time."""
     port = int(site.rpartition(":")[2])
     asked: list[str] = []
 

@@ -161,7 +161,7 @@ VERSIONS = {
 def test_of_one_story_the_better_version_stays_and_it_is_said_why(case: str) -> None:
     better, worse, because = VERSIONS[case]
     found = select_articles(
-        [candidate(1, TITLE, **worse), candidate(2, "HARBOUR opens again, after the storm!", **better)],
+        [candidate(1, TITLE, **worse), candidate(2, f"{TITLE.upper()}!", **better)],
         Rules(preferred=("B",)), NOW,
     )  # fmt: skip
     assert found.chosen == (2,)
@@ -234,7 +234,7 @@ SAME = {
     "Hausa letters": ("An sake buɗe tashar jirgi", "An sake buɗe tashar jirgi!"),
 }  # fmt: skip
 OTHER = {
-    "another number": ("Frontier Diary number 7 of the year", "Frontier Diary number 8 of the year"),
+    "another number": ("Diary number 7 of the year", "Diary number 8 of the year"),
     "a short title with a word more": ("War ends", "War never ends"),
     "words replaced": ("Court convicts the former minister", "Court acquits the former minister"),
     "nothing in common but signs": ("!!!", "???"),

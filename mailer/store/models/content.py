@@ -26,6 +26,7 @@ class Feed(Base):
     title: Mapped[str]
     etag: Mapped[str]
     last_modified: Mapped[str]
+    name: Mapped[str] = mapped_column(server_default="")  # what people see, else its title
     section: Mapped[str] = mapped_column(server_default="")
     """Of all its articles, whatever the feed says; empty: as the feed says."""
     last_success_at: Mapped[datetime | None]
@@ -93,7 +94,9 @@ class Digest(Base):
     min_articles: Mapped[int]
     rules: Mapped[dict[str, Any]] = mapped_column(server_default="{}")  # `domain.rules.Rules`
     approve_by: Mapped[str] = mapped_column(server_default="")
-    """Who must approve before it goes; empty: nobody."""
+    """Who is asked before it goes; empty: nobody, or who it was has been forgotten."""
+    approve_hash: Mapped[str] = mapped_column(server_default="")
+    """Of that address; while it is here, nothing goes without an approval."""
     approve_seconds: Mapped[int] = mapped_column(server_default="43200")  # how long they have
     paused: Mapped[bool]
     next_run_at: Mapped[datetime]

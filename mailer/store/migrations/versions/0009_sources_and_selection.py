@@ -19,6 +19,7 @@ BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     """Columns with a value for the rows that are there; an article has the feed it came from."""
+    op.add_column("feed", sa.Column("name", sa.String(), server_default="", nullable=False))
     op.add_column("feed", sa.Column("section", sa.String(), server_default="", nullable=False))
     op.add_column("feed", sa.Column("failures", sa.Integer(), server_default="0", nullable=False))
     op.add_column("feed", sa.Column("failing_since", Instant(), nullable=True))
@@ -26,6 +27,9 @@ def upgrade() -> None:
     op.add_column("article", sa.Column("updated_at", Instant(), nullable=True))
     op.add_column("digest", sa.Column("rules", sa.JSON(), server_default="{}", nullable=False))
     op.add_column("digest", sa.Column("approve_by", sa.String(), server_default="", nullable=False))
+    op.add_column(
+        "digest", sa.Column("approve_hash", sa.String(), server_default="", nullable=False)
+    )
     op.add_column(
         "digest", sa.Column("approve_seconds", sa.Integer(), server_default="43200", nullable=False)
     )

@@ -69,7 +69,7 @@ def preview(
         return
     answer_rows(
         False,
-        [{**row, "in": "in" if row["in"] else "out"} for row in rows],
+        [_for_people(row) for row in rows],
         ("in", "article_id", "title", "source", "section", "age", "why"),
         empty="There is no article yet: `mailer feed fetch`, or `mailer article add`.",
     )
@@ -164,6 +164,20 @@ def _row(line: Line, now: datetime) -> dict[str, Any]:
         "updated_at": article.updated_at,
         "canonical_url": article.canonical_url,
     }
+
+
+def _for_people(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row that fits a terminal."""
+    return {
+        **row,
+        "in": "in" if row["in"] else "out",
+        "title": _cut(row["title"], 60),
+        "source": _cut(row["source"], 28),
+    }
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def _age(length: timedelta) -> str:

@@ -17,9 +17,13 @@ _TRACKING = frozenset(
     {
         "fbclid", "gclid", "dclid", "msclkid", "yclid", "twclid", "igshid", "igsh", "ncid", "cmp",
         "ocid", "smid", "sref", "ref_src", "cmpid", "at_medium", "at_campaign", "xtor", "_ga",
-        "oly_enc_id", "oly_anon_id", "vero_id", "_hsenc", "_hsmi", "wt_mc", "s_cid",
+        "oly_enc_id", "oly_anon_id", "vero_id", "_hsenc", "_hsmi", "wt_mc", "s_cid", "gbraid",
+        "wbraid", "gad_source", "li_fat_id", "ttclid", "scclid", "mkt_tok",
     }
 )  # fmt: skip
+_FEEDS = frozenset({"rss", "rss2", "atom"})
+"""A parameter with such a value says that a reader came from a feed, whatever its name is."""
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -47,7 +51,7 @@ def canonical(url: str) -> str:
     kept = [
         (name, value)
         for name, value in parse_qsl(parts.query, keep_blank_values=True)
-        if not _is_tracking(name)
+        if not _is_tracking(name) and value.lower() not in _FEEDS
     ]
     path = quote(parts.path, safe="/%:@!$&'()*+,;=~-._") or "/"
     return urlunsplit((parts.scheme.lower(), host.lower(), path, urlencode(kept), ""))

@@ -28,6 +28,7 @@ from mailer.feeds import (
     fetch,
     parse_feed,
 )
+from mailer.feeds.sections import choose_sections
 
 ITEM = """<item><title>{title}</title><link>{link}</link><description>{text}</description>
 <category>Politics</category><dc:creator>Ada</dc:creator>
@@ -56,6 +57,24 @@ def test_an_rss_entry_is_read_whole() -> None:
     assert entry.published_at.isoformat() == "2026-11-24T08:00:00+00:00"
 
 
+UGLY = {
+    "entities encoded twice": (
+        "A &amp;amp;#8217;tis &amp;amp;amp; that",
+        "Words.",
+        "A ’tis & that",
+    ),
+    "what WordPress adds": ("A", "Words. The post A appeared first on The Desk.", "Words."),
+    "a cut that is marked": ("A", "Words and more [&amp;#8230;]", "Words and more…"),
+}
+
+
+@pytest.mark.parametrize("case", UGLY)
+def test_what_feeds_do_to_their_texts_is_mended(case: str) -> None:
+    title, text, wanted = UGLY[case]
+    (entry,) = parse_feed(rss(title=title, text=text), url="f").entries
+    assert wanted in (entry.title, entry.summary)
+
+
 def test_a_json_feed_is_read_whole() -> None:
     document = {
         "version": "https://jsonfeed.org/version/1.1", "title": "Desk", "language": "en",
@@ -73,6 +92,26 @@ def test_a_json_feed_is_read_whole() -> None:
     assert entry.image
     assert (entry.image.url, entry.image.caption) == ("https://news.test/i.jpg", "Cap")
     assert len(feed.skipped) == 2
+
+
+SECTIONS = {
+    "a name for everything says nothing": (
+        [["TC", "lists"], ["Mobile", "TC"], ["Mobile", "TC"], ["Opinion", "TC"], ["TC"]],
+        ["", "Mobile", "Mobile", "Opinion", ""],
+    ),
+    "many tags are no sections": (
+        [["A School", "hijab", "Living", "News", "living"], ["A Band", "Living", "x", "y", "z"]],
+        ["Living", "Living"],
+    ),
+    "a feed of one section": ([["Sport"]] * 6, ["Sport"] * 6),
+    "a story of its own": ([["Politics"], ["Culture"], []], ["Politics", "Culture", ""]),
+}
+
+
+@pytest.mark.parametrize("case", SECTIONS)
+def test_a_section_is_what_stories_have_in_common(case: str) -> None:
+    tags, sections = SECTIONS[case]
+    assert choose_sections(tags) == sections
 
 
 HOSTILE = {

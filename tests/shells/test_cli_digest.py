@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from email.utils import format_datetime
+
+import building as b
 import pytest
 from shells.endings import Command, refused
 
 ITEM = (
     "<item><title>{title}</title><link>https://{site}.test/{name}</link>"
-    "<category>{section}</category><pubDate>Tue, 24 Nov 2026 0{hour}:00:00 GMT</pubDate></item>"
+    "<category>{section}</category><pubDate>{date}</pubDate></item>"
 )
 RULE = ("--purpose", "updates", "--cron", "0 7 * * FRI")
 
@@ -16,8 +20,10 @@ def feed(title: str, *items: str) -> str:
     return f'<rss version="2.0"><channel><title>{title}</title>{"".join(items)}</channel></rss>'
 
 
-def item(site: str, name: str, title: str, section: str, hour: int) -> str:
-    return ITEM.format(site=site, name=name, title=title, section=section, hour=hour)
+def item(site: str, name: str, title: str, section: str, hours: int) -> str:
+    """Write an entry that is so many hours old."""
+    date = format_datetime(b.NOW - timedelta(hours=hours))
+    return ITEM.format(site=site, name=name, title=title, section=section, date=date)
 
 
 @pytest.fixture
@@ -26,14 +32,14 @@ def desk(weekly: Command, tmp_path) -> Command:
     story = "The harbour opens again after the storm"
     (tmp_path / "one.xml").write_text(
         feed(
-            "One", item("one", "a", story, "Politics", 5),
-            item("one", "b", "Elections on Monday", "Politics", 4),
-            item("one", "c", "A song contest", "Culture", 3),
+            "One", item("one", "a", story, "Politics", 2),
+            item("one", "b", "Elections on Monday", "Politics", 3),
+            item("one", "c", "A song contest", "Culture", 4),
         ),
         "utf-8",
     )  # fmt: skip
     (tmp_path / "two.xml").write_text(
-        feed("Two", item("two", "a", story.upper(), "News", 6)), "utf-8"
+        feed("Two", item("two", "a", story.upper(), "News", 1)), "utf-8"
     )
     for line in (
         ["feed", "add", "weekly", "one.xml"],

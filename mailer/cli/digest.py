@@ -33,6 +33,7 @@ from mailer.services.digests import (
     add_digest,
     begin_run,
     list_digests,
+    look_ahead,
     pause_digest,
     remove_digest,
     resume_digest,
@@ -107,7 +108,7 @@ def add(
             now=parts.now(),
         )
         session.flush()
-        _note(parts, session, "digest add", digest, asked=digest.approve_hash)
+        _note(parts, session, "digest add", digest, address_hash=digest.approve_hash)
         fields = _fields(session, digest)
     answer(
         as_json,
@@ -163,7 +164,8 @@ def edit(
             set_approver(digest, options.approver(parts, approve_by, approve_within, digest))
         session.flush()
         changed = [*changes, *(["approve_by"] if asks else [])]
-        _note(parts, session, "digest edit", digest, changed=changed, asked=digest.approve_hash)
+        hashed = digest.approve_hash if asks else ""
+        _note(parts, session, "digest edit", digest, changed=changed, address_hash=hashed)
         fields = _fields(session, digest)
     answer_fields(as_json, fields)
 
@@ -211,8 +213,10 @@ def run(
     if read_feeds:
         _read_feeds(parts, occasion.newsletter_id)
     fields: dict[str, Any]
+    with reading(parts.sessions) as session:
+        outlook = look_ahead(session, occasion, now=parts.now())
     with parts.sessions.begin() as session:
-        outcome = run_digest(session, occasion, now=parts.now())
+        outcome = run_digest(session, occasion, outlook=outlook, now=parts.now())
         if isinstance(outcome, Ran):
             campaign_id = outcome.campaign.id
             note(

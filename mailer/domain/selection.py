@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from mailer.domain.rules import Rules, section_key
-from mailer.domain.titles import TitleWords, tell_the_same, title_words
+from mailer.domain.titles import like_titles, title_words
 
 SAME_STORY_WITHIN = timedelta(days=3)
 """Like titles further apart are two stories: “Letters to the editor” comes every week."""
@@ -118,26 +118,13 @@ def select_articles(candidates: Iterable[Candidate], rules: Rules, now: datetime
     newest_first = sorted(candidates, key=lambda each: (each.moment, each.id), reverse=True)
     choice = _Choice(rules, newest_first)
     free = [each for each in newest_first if not choice.settle_alone(each, now)]
-    for story in _in_turn(_stories(free, rules, choice.titles)):
+    for story in _in_turn(choice.stories(free)):
         choice.settle_story(story)
     return Selection(tuple(choice.in_order()))
 
 
 Story = list[Candidate]
 """The versions of one story, the best first."""
-
-
-def _stories(free: Sequence[Candidate], rules: Rules, titles: dict[int, TitleWords]) -> list[Story]:
-    """Group the versions of each story; each stands behind the first that it is like."""
-    stories: list[Story] = []
-    for candidate in sorted(free, key=lambda each: _merit(each, rules)):
-        for story in stories:
-            if not candidate.is_wanted and _are_like(story[0], candidate, titles):
-                story.append(candidate)
-                break
-        else:
-            stories.append([candidate])
-    return stories
 
 
 def _merit(candidate: Candidate, rules: Rules) -> tuple[bool, int, bool, datetime, int]:
@@ -157,11 +144,6 @@ def _in_turn(stories: list[Story]) -> list[Story]:
     return sorted(newest, key=lambda story: (story[0].mark is not Mark.TOP, not story[0].is_wanted))
 
 
-def _are_like(one: Candidate, other: Candidate, titles: dict[int, TitleWords]) -> bool:
-    near = abs(one.moment - other.moment) <= SAME_STORY_WITHIN
-    return near and tell_the_same(titles[one.id], titles[other.id])
-
-
 class _Choice:
     """The decisions so far."""
 
@@ -173,7 +155,20 @@ class _Choice:
         self._decided: dict[int, Decision] = {}
         self._of_section: Counter[str] = Counter()
         self._of_source: Counter[str] = Counter()
-        self.titles = {each.id: title_words(each.title) for each in newest_first}
+        self._like = like_titles({each.id: title_words(each.title) for each in newest_first})
+
+    def stories(self, free: Sequence[Candidate]) -> list[Story]:
+        """Group the versions of each story; each stands behind the first that it is like."""
+        stories: list[Story] = []
+        for candidate in sorted(free, key=lambda each: _merit(each, self._rules)):
+            alone = candidate.is_wanted or candidate.id not in self._like
+            best = (story for story in stories if self._are_like(story[0], candidate))
+            known = None if alone else next(best, None)
+            if known is None:
+                stories.append([candidate])
+            else:
+                known.append(candidate)
+        return stories
 
     def settle_alone(self, candidate: Candidate, now: datetime) -> bool:
         """Decide what needs no look at the other articles that might go; say whether that did."""
@@ -220,8 +215,8 @@ class _Choice:
             return None, None
         if self._rules.max_age is not None and now - candidate.moment > self._rules.max_age:
             return Reason.TOO_OLD, None
-        for sent in self._sent:
-            if _are_like(sent, candidate, self.titles):
+        for sent in self._sent if candidate.id in self._like else ():
+            if self._are_like(sent, candidate):
                 return Reason.SAME_AS_SENT, sent.id
         return None, None
 
@@ -229,9 +224,12 @@ class _Choice:
         """Return the article that goes and tells the same story, if an editor asks for no other."""
         if candidate.is_wanted:
             return None
-        return next(
-            (each for each in self._chosen if _are_like(each, candidate, self.titles)), None
-        )
+        return next((each for each in self._chosen if self._are_like(each, candidate)), None)
+
+    def _are_like(self, one: Candidate, other: Candidate) -> bool:
+        if one.id not in self._like.get(other.id, ()):
+            return False
+        return abs(one.moment - other.moment) <= SAME_STORY_WITHIN
 
     def _is_full(self, candidate: Candidate) -> Reason | None:
         rules = self._rules

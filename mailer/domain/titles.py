@@ -8,6 +8,8 @@ no stop words, no stems.
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 _JOINS = frozenset("'’‘ʼ`ـ")
@@ -53,6 +55,26 @@ def tell_the_same(one: TitleWords, other: TitleWords) -> bool:
     if min(len(one.words), len(other.words)) < _FEWEST_WORDS:
         return False
     return 5 * len(one.words & other.words) >= 4 * len(one.words | other.words)
+
+
+def like_titles(titles: Mapping[int, TitleWords]) -> dict[int, set[int]]:
+    """Return, for each title that tells the same as another one, which ones those are.
+
+    Not every pair is looked at: of n words all but n/5 stand in the other title too, so that one of
+    the n/5 + 1 rarest words of both is the same.
+    """
+    carried = Counter(word for title in titles.values() for word in title.words)
+    holders: dict[str, list[int]] = {}
+    found: dict[int, set[int]] = {}
+    for number, title in titles.items():
+        rarest = sorted(title.words, key=lambda word: (carried[word], word))
+        for word in rarest[: len(rarest) // 5 + 1]:
+            for other in holders.setdefault(word, []):
+                if tell_the_same(title, titles[other]):
+                    found.setdefault(number, set()).add(other)
+                    found.setdefault(other, set()).add(number)
+            holders[word].append(number)
+    return found
 
 
 def _is_sign(character: str) -> bool:

@@ -212,7 +212,7 @@ def _decide(
     note_action(
         session, operator, _VERBS[decision], now=now,
         details={
-            "campaign": campaign.id, "decision": decision.value, "asked": hashed,
+            "campaign": campaign.id, "decision": decision.value, "address_hash": hashed,
         },
     )  # fmt: skip
 

@@ -143,7 +143,18 @@ def begin_run(digest: Digest) -> Occasion:
     return Occasion(digest.id, digest.newsletter_id, digest.last_run_at, None)
 
 
-def run_digest(session: Session, occasion: Occasion, *, now: datetime) -> Ran | Skipped | None:
+def look_ahead(session: Session, occasion: Occasion, *, now: datetime) -> Outlook | None:
+    """Return what the run would send; None where the digest is gone.
+
+    To select takes longer than a writer may hold up others, so that it is done before writing.
+    """
+    digest = session.get(Digest, occasion.digest_id)
+    return preview_digest(session, digest, now=now) if digest is not None else None
+
+
+def run_digest(
+    session: Session, occasion: Occasion, *, outlook: Outlook | None = None, now: datetime
+) -> Ran | Skipped | None:
     """Turn the unused articles into a started campaign.
 
     None where the occasion is gone: another worker was faster, or the rule was paused or moved
@@ -160,7 +171,8 @@ def run_digest(session: Session, occasion: Occasion, *, now: datetime) -> Ran | 
     digest.next_run_at = next_run(digest.cron, digest.timezone, now)
     digest.last_run_at, digest.busy_until = now, None
     stale = occasion.due_at is not None and now - occasion.due_at > _FRESH
-    outcome = _run(session, digest, now, stale=stale)
+    outlook = outlook or preview_digest(session, digest, now=now)
+    outcome = _run(session, digest, outlook, now, stale=stale)
     digest.last_outcome = outcome.reason if isinstance(outcome, Skipped) else _said(outcome)
     session.flush()
     return outcome
@@ -182,10 +194,11 @@ def _due(now: datetime) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _run(session: Session, digest: Digest, now: datetime, *, stale: bool) -> Ran | Skipped:
+def _run(
+    session: Session, digest: Digest, outlook: Outlook, now: datetime, *, stale: bool
+) -> Ran | Skipped:
     if stale:
         return Skipped("the time passed while nothing was running; waiting for the next")
-    outlook = preview_digest(session, digest, now=now)
     if outlook.shortfall:
         return Skipped(outlook.shortfall)
     campaign = _draft(session, digest, outlook, now)

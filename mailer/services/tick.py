@@ -25,6 +25,7 @@ from mailer.services.digests import (
     Ran,
     begin_due_runs,
     has_due_digests,
+    look_ahead,
     put_off,
     run_digest,
 )
@@ -136,8 +137,10 @@ def _run(
         fetch_feeds(
             sessions, newsletter_id=occasion.newsletter_id, fetch=fetch, now=now, spare=True
         )
+        with reading(sessions) as session:
+            outlook = look_ahead(session, occasion, now=now())
         with sessions.begin() as session:
-            outcome = run_digest(session, occasion, now=now())
+            outcome = run_digest(session, occasion, outlook=outlook, now=now())
     except Exception as error:
         known = isinstance(error, Refusal)
         reason = str(error) if known else f"it cannot run: {error!r}"

@@ -9,9 +9,11 @@ import pytest
 from sqlalchemy import select
 
 from mailer.domain.addresses import parse_address
+from mailer.rendering.documents import personal_data_html
 from mailer.services.erasing import erase
 from mailer.services.lookup import NotFound
 from mailer.services.newsletters import BadValue
+from mailer.services.personal_data import personal_data_of
 from mailer.services.preparing import prepare_campaign
 from mailer.services.reports import report
 from mailer.services.seeds import add_seed, copy_to_seeds, list_seeds, remove_seed
@@ -90,6 +92,11 @@ def test_a_seed_that_is_removed_or_forgotten_is_gone(parts: Parts) -> None:
     started(parts)
     with parts.sessions.begin() as session:
         made = session.scalars(select(Newsletter)).one()
+        told = personal_data_of(session, OTHER, parts.practice, now=b.NOW)
+        assert [(role["role"], role["newsletter"]) for role in told["house_roles"]] == [
+            ("seed", "weekly")
+        ]
+        assert "copy of every campaign" in personal_data_html(told, locale="en", timezone="UTC")
         remove_seed(session, made, DESK, parts.suppression_key)
         with pytest.raises(NotFound, match="no seed"):
             remove_seed(session, made, DESK, parts.suppression_key)

@@ -20,7 +20,7 @@ from mailer.domain.selection import (
     Selection,
     select_articles,
 )
-from mailer.domain.titles import tell_the_same, title_words
+from mailer.domain.titles import like_titles, tell_the_same, title_words
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 WORDS = ("harbour", "opens", "again", "after", "storm", "minister", "says", "2")
@@ -220,6 +220,18 @@ def test_sections_stand_in_their_order_and_a_cap_of_nought_leaves_one_out() -> N
     assert found.chosen == (6, 4, 3, 5)
     assert decided(found, 1).reason is Reason.SECTION_FULL
     assert decided(found, 2).reason is Reason.SECTION_FULL
+
+
+@given(st.lists(st.lists(st.sampled_from(WORDS + tuple("abcdefghij")), max_size=12), max_size=14))
+def test_like_titles_are_all_found_without_looking_at_every_pair(words: list[list[str]]) -> None:
+    titles = {number: title_words(" ".join(each)) for number, each in enumerate(words)}
+    pairs = {
+        (one, other)
+        for one in titles
+        for other in titles
+        if one != other and tell_the_same(titles[one], titles[other])
+    }
+    assert {(one, other) for one, like in like_titles(titles).items() for other in like} == pairs
 
 
 SAME = {

@@ -10,13 +10,14 @@ import structlog
 
 from mailer.domain.errors import Refusal
 from mailer.services.alive import BEAT_EVERY, say_alive, say_gone
+from mailer.services.approvals import ask_editors
 from mailer.services.checkpoints import sign_daily
 from mailer.services.consent_log import sequence_in_turn
 from mailer.services.erasing import finish_erasures
 from mailer.services.old_files import Folders
 from mailer.services.preparing import prepare_campaign
 from mailer.services.retention import Job, retain_daily
-from mailer.services.tick import Due, run_due_digests, sweep, tick
+from mailer.services.tick import Due, read_feeds, run_due_digests, sweep, tick
 from mailer.services.witnessing import visit
 from mailer.wiring import Parts, worker_name
 
@@ -34,9 +35,19 @@ def tick_once(parts: Parts) -> Due:
     return tick(parts.sessions, now=parts.now)
 
 
+def read_feeds_once(parts: Parts) -> None:
+    """Read the feeds whose time has come."""
+    read_feeds(parts.sessions, fetch=parts.fetch, now=parts.now)
+
+
 def run_digests(parts: Parts) -> int:
     """Run the digests that are due; return how many became campaigns."""
     return run_due_digests(parts.sessions, fetch=parts.fetch, now=parts.now)
+
+
+def ask_editors_once(parts: Parts) -> int:
+    """Mail the digests that wait for an editor's word; return how many mails there are."""
+    return ask_editors(parts.sessions, renderer=parts.renderer, now=parts.now())
 
 
 def sweep_once(parts: Parts) -> None:
@@ -73,6 +84,10 @@ def work_off(parts: Parts, progress: Callable[[str], None] = lambda _: None) -> 
         with contextlib.suppress(Refusal):  # the campaign is paused and says why
             prepare_one(parts, campaign_id)
     ran = run_digests(parts) if due.digests else 0
+    if due.feeds:
+        progress("reading feeds")
+        read_feeds_once(parts)
+    ask_editors_once(parts)
     return bool(due.campaigns or ran)
 
 

@@ -7,7 +7,9 @@ from mailer.doorbell import DIGESTS, PREPARE, SEQUENCE, SWEEP, TICK, WAKE_SENDER
 from workers import host
 from workers.app import app
 from workers.due import (
+    ask_editors_once,
     prepare_one,
+    read_feeds_once,
     retain_once,
     run_digests,
     sequence_once,
@@ -29,16 +31,21 @@ def tick() -> None:
     due = tick_once(parts)
     for campaign_id in due.campaigns:
         parts.doorbell.ring_prepare(campaign_id)
-    if due.digests:
+    if due.digests or due.feeds:
         parts.doorbell.ring_digests()
+    if ask_editors_once(parts):
+        parts.doorbell.ring_send()
 
 
 @app.task(name=DIGESTS)
 def digests() -> None:
-    """Digests are due."""
+    """Digests are due, or feeds."""
     parts = host.parts()
     if run_digests(parts):
         parts.doorbell.ring_tick()
+    if ask_editors_once(parts):
+        parts.doorbell.ring_send()
+    read_feeds_once(parts)
 
 
 @app.task(name=SWEEP)

@@ -9,6 +9,7 @@ import typer
 from mailer.cli.console import AsJson, answer, answer_fields, answer_rows, example, progress
 from mailer.cli.opening import open_installation
 from mailer.services.articles import (
+    Kept,
     add_article,
     edit_article,
     find_article,
@@ -54,9 +55,9 @@ def add(
     with parts.sessions.begin() as session:
         newsletter = find_newsletter(session, newsletter_name)
         for draft in drafts:
-            article, created = add_article(session, newsletter, draft, now=parts.now())
+            article, kept = add_article(session, newsletter, draft, now=parts.now())
             session.flush()
-            rows.append({**_fields(article), "created": created})
+            rows.append({**_fields(article), "created": kept is Kept.ADDED})
     answer_rows(as_json, rows, ("article_id", "title", "created", "canonical_url"), empty="")
 
 
@@ -131,4 +132,5 @@ def _fields(article: Article) -> dict[str, Any]:
         "published_at": article.published_at,
         "canonical_url": article.canonical_url,
         "added_at": article.added_at,
+        "updated_at": article.updated_at,
     }

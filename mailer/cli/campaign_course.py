@@ -15,6 +15,7 @@ from mailer.cli.pausing import let_others_write
 from mailer.cli.watching import follow, say_if_nobody_works
 from mailer.cli.when import parse_duration, parse_when
 from mailer.domain.canary import CanaryOrder, order_canary
+from mailer.services.approvals import approve_by_hand
 from mailer.services.campaign_course import (
     cancel_campaign,
     pause_campaign,
@@ -177,6 +178,19 @@ def cancel(
         note(parts, session, "campaign cancel", campaign=campaign.id, unsent=unsent)
         fields = report(session, campaign)
     answer(as_json, fields, campaign_sentence(fields))
+
+
+@app.command(epilog=example("mailer campaign approve 7 --watch"))
+def approve(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = False) -> None:
+    """Let a campaign go that waits for its editor's word, on your own; `cancel` stops it."""
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        campaign = find_campaign(session, campaign_id)
+        approve_by_hand(session, campaign, parts.operator, now=parts.now())
+        session.flush()
+        fields = report(session, campaign)
+    parts.doorbell.ring_prepare(fields["campaign_id"])
+    _tell(parts, fields, watch=watch, as_json=as_json)
 
 
 @app.command(epilog=example("mailer campaign retry 7 --state failed"))

@@ -15,6 +15,13 @@ def campaign_sentence(report: Mapping[str, Any]) -> str:
     audience = report["audience"]
     reach = f" to {audience} readers" if isinstance(audience, int) and audience else ""
     canary = canary_sentence(report["canary"])
+    waits = report.get("approval")
+    if waits and waits["decision"] == "open":
+        asked = f"{waits['asked']} to approve it" if waits["asked"] else "an approval"
+        return (
+            f"Campaign {report['campaign_id']} “{report['subject']}”{reach} waits until "
+            f"{shown(waits['until'])} for {asked}."
+        )
     return (
         f"Campaign {report['campaign_id']} “{report['subject']}”{reach} is {report['state']}"
         f"{f': {counts}' if counts else ''}{f'; canary: {canary}' if canary else ''}."

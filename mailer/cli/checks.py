@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from mailer.domain.errors import Refusal
@@ -87,6 +88,7 @@ def _database_and_workers(settings: Settings) -> Iterator[Finding]:
     from mailer.cli.checks_witness import checkpoint_finding, witness_findings
     from mailer.services.alignment import sender_domains
     from mailer.services.alive import alive_workers
+    from mailer.services.feeds import broken_feeds
     from mailer.store.engine import reading
     from mailer.wiring import open_parts
 
@@ -105,15 +107,31 @@ def _database_and_workers(settings: Settings) -> Iterator[Finding]:
             *witness_findings(session, settings),
             checkpoint_finding(session, parts.notary, now=parts.now()),
         ]
+        broken = broken_feeds(session, now=parts.now())
     if queues:
         yield Finding("workers", True, f"alive: {', '.join(sorted(queues))}")
     else:
         advice = "none is alive: run `mailer up`, or `mailer worker --queue all`."
         yield Finding("workers", False, advice)
     yield from protection
+    yield _feeds(broken)
     if aligned is not None:
         yield aligned
     yield from dns_findings(domains, parts.dkim)
+
+
+def _feeds(broken: list[dict[str, Any]]) -> Finding:
+    """Say which feeds have failed for a day; others' feeds are no fault of the installation."""
+    if not broken:
+        return Finding("feeds", True, "none has failed for long")
+    named = "; ".join(
+        f"{feed['location']} (since {feed['failing_since']:%Y-%m-%d}): {feed['last_error']}"
+        for feed in broken
+    )
+    return Finding(
+        "feeds", True, f"broken for a day or more: {named} Mend, or `mailer feed remove`.",
+        warns=True,
+    )  # fmt: skip
 
 
 def _redis(settings: Settings) -> Finding:

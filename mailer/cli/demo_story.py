@@ -17,8 +17,9 @@ from mailer.domain.campaigns import CampaignState
 from mailer.domain.consent import Method
 from mailer.domain.errors import Refusal
 from mailer.services.adding import add_reader
-from mailer.services.articles import add_article, add_feed, fetch_feeds, read_page
+from mailer.services.articles import add_article, read_page
 from mailer.services.digests import Ran, add_digest, begin_run, run_digest
+from mailer.services.feeds import add_feed, fetch_feeds
 from mailer.services.lookup import find_campaign, find_digest, find_newsletter
 from mailer.services.newsletters import add_newsletter, add_purpose, edit_publisher
 from mailer.services.notices import publish_notice

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from sqlalchemy.orm import Session
 
+from mailer.cli import digest_options as options
+from mailer.cli import digest_selection
 from mailer.cli.campaign_fields import campaign_sentence
 from mailer.cli.console import (
     AsJson,
@@ -22,18 +25,21 @@ from mailer.cli.console import (
 from mailer.cli.noting import note
 from mailer.cli.opening import open_installation
 from mailer.cli.watching import follow, say_if_nobody_works
-from mailer.services.articles import fetch_feeds
+from mailer.domain.rules import ORDINARY
+from mailer.services.approvals import ask_editors
+from mailer.services.digest_rules import edit_digest, set_approver, set_rules
 from mailer.services.digests import (
     Ran,
     add_digest,
     begin_run,
     list_digests,
+    look_ahead,
     pause_digest,
-    preview_digest,
     remove_digest,
     resume_digest,
     run_digest,
 )
+from mailer.services.feeds import fetch_feeds, list_feeds
 from mailer.services.lookup import find_digest, find_newsletter
 from mailer.services.reports import report
 from mailer.store.engine import reading
@@ -43,6 +49,7 @@ if TYPE_CHECKING:
     from mailer.wiring import Parts
 
 app = typer.Typer()
+app.add_typer(digest_selection.app)
 
 NewsletterName = Annotated[str, typer.Argument(metavar="NEWSLETTER", help="Short name or id.")]
 Slug = Annotated[str, typer.Argument(metavar="DIGEST", help="The digest's short name or id.")]
@@ -51,7 +58,10 @@ Slug = Annotated[str, typer.Argument(metavar="DIGEST", help="The digest's short 
 @app.command(
     epilog=example(
         'mailer digest add weekly friday --purpose updates --cron "0 7 * * FRI" '
-        "--timezone Africa/Lagos"
+        "--timezone Africa/Lagos",
+        'mailer digest add weekly daily --purpose updates --cron "0 6 * * *" --max-age 36h '
+        "--max-per-source 3 --section politics=4 --section-order politics,culture "
+        "--approve-by editor@example.org --approve-within 90m",
     )
 )
 def add(
@@ -60,15 +70,30 @@ def add(
     purpose: Annotated[str, typer.Option(help="Which consent it is for.")],
     cron: Annotated[str, typer.Option(help="When: minute hour day month weekday.")],
     timezone: Annotated[str | None, typer.Option(help="Else the newsletter's.")] = None,
-    max_articles: Annotated[int, typer.Option(min=1, max=50, help="At most so many.")] = 12,
-    min_articles: Annotated[int, typer.Option(min=1, max=50, help="Fewer: skipped.")] = 1,
+    max_articles: options.MaxArticles = None,
+    min_articles: options.MinArticles = None,
+    max_per_source: options.MaxPerSource = None,
+    max_age: options.MaxAge = None,
+    section: options.Section = None,
+    section_order: options.SectionOrder = None,
+    prefer_source: options.PreferSource = None,
+    approve_by: options.ApproveBy = None,
+    approve_within: options.ApproveWithin = None,
     template: Annotated[str, typer.Option(help="The mail's template.")] = "digest",
     as_json: AsJson = False,
 ) -> None:
-    """Add a rule; it runs by itself while a worker is alive."""
+    """Add a rule; it runs by itself while a worker is alive.
+
+    `mailer digest preview` shows what its rules let in, and why.
+    """
     parts = open_installation()
     with parts.sessions.begin() as session:
         newsletter = find_newsletter(session, newsletter_name)
+        changes = options.rule_changes(
+            session, newsletter, ORDINARY, max_articles=max_articles, min_articles=min_articles,
+            max_per_source=max_per_source, max_age=max_age, section=section,
+            section_order=section_order, prefer_source=prefer_source,
+        )  # fmt: skip
         digest = add_digest(
             session,
             newsletter,
@@ -77,19 +102,72 @@ def add(
             cron=cron,
             timezone=timezone or newsletter.timezone,
             template=template,
-            max_articles=max_articles,
-            min_articles=min_articles,
+            rules=replace(ORDINARY, **changes),
+            approver=options.approver(parts, approve_by, approve_within),
             renderer=parts.renderer,
             now=parts.now(),
         )
         session.flush()
-        _note(parts, session, "digest add", digest)
-        fields = _fields(digest)
+        _note(parts, session, "digest add", digest, address_hash=digest.approve_hash)
+        fields = _fields(session, digest)
     answer(
         as_json,
         fields,
         f"Added digest {slug}; it runs next at {fields['next_run_at']:%Y-%m-%d %H:%M} UTC.",
     )
+
+
+@app.command(
+    epilog=example(
+        "mailer digest edit weekly friday --max-per-source 2 --section sport=0",
+        "mailer digest edit weekly friday --approve-by none --max-age none",
+    )
+)
+def edit(
+    newsletter_name: NewsletterName,
+    slug: Slug,
+    purpose: Annotated[str | None, typer.Option(help="Which consent it is for.")] = None,
+    cron: Annotated[str | None, typer.Option(help="When: minute hour day month weekday.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Time zone of --cron.")] = None,
+    max_articles: options.MaxArticles = None,
+    min_articles: options.MinArticles = None,
+    max_per_source: options.MaxPerSource = None,
+    max_age: options.MaxAge = None,
+    section: options.Section = None,
+    section_order: options.SectionOrder = None,
+    prefer_source: options.PreferSource = None,
+    approve_by: options.ApproveBy = None,
+    approve_within: options.ApproveWithin = None,
+    template: Annotated[str | None, typer.Option(help="The mail's template.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change what is given and keep the rest, from the next run on."""
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        newsletter = find_newsletter(session, newsletter_name)
+        digest = find_digest(session, newsletter, slug)
+        changes = options.rule_changes(
+            session, newsletter, digest.selection, max_articles=max_articles,
+            min_articles=min_articles, max_per_source=max_per_source, max_age=max_age,
+            section=section, section_order=section_order, prefer_source=prefer_source,
+        )  # fmt: skip
+        asks = approve_by is not None or approve_within is not None
+        given = (purpose, cron, timezone, template)
+        if not changes and not asks and all(each is None for each in given):
+            raise typer.BadParameter("Say what to change, such as --max-articles.")
+        edit_digest(
+            session, digest, purpose=purpose, cron=cron, timezone=timezone, template=template,
+            renderer=parts.renderer, now=parts.now(),
+        )  # fmt: skip
+        set_rules(session, digest, changes)
+        if asks:
+            set_approver(digest, options.approver(parts, approve_by, approve_within, digest))
+        session.flush()
+        changed = [*changes, *(["approve_by"] if asks else [])]
+        hashed = digest.approve_hash if asks else ""
+        _note(parts, session, "digest edit", digest, changed=changed, address_hash=hashed)
+        fields = _fields(session, digest)
+    answer_fields(as_json, fields)
 
 
 @app.command("list", epilog=example("mailer digest list weekly"))
@@ -98,7 +176,7 @@ def list_all(newsletter_name: NewsletterName, as_json: AsJson = False) -> None:
     parts = open_installation()
     with reading(parts.sessions) as session:
         newsletter = find_newsletter(session, newsletter_name)
-        rows = [_fields(digest) for digest in list_digests(session, newsletter)]
+        rows = [_fields(session, digest) for digest in list_digests(session, newsletter)]
     answer_rows(
         as_json,
         rows,
@@ -112,31 +190,10 @@ def show(newsletter_name: NewsletterName, slug: Slug, as_json: AsJson = False) -
     """Show one digest."""
     parts = open_installation()
     with reading(parts.sessions) as session:
-        fields = _fields(find_digest(session, find_newsletter(session, newsletter_name), slug))
+        fields = _fields(
+            session, find_digest(session, find_newsletter(session, newsletter_name), slug)
+        )
     answer_fields(as_json, fields)
-
-
-@app.command(epilog=example("mailer digest preview weekly friday"))
-def preview(newsletter_name: NewsletterName, slug: Slug, as_json: AsJson = False) -> None:
-    """Show which articles a run would use now; nothing is changed."""
-    parts = open_installation()
-    with reading(parts.sessions) as session:
-        digest = find_digest(session, find_newsletter(session, newsletter_name), slug)
-        rows = [
-            {
-                "article_id": article.id,
-                "title": article.title,
-                "published_at": article.published_at,
-                "canonical_url": article.canonical_url,
-            }
-            for article in preview_digest(session, digest, now=parts.now())
-        ]
-    answer_rows(
-        as_json,
-        rows,
-        ("article_id", "title", "published_at", "canonical_url"),
-        empty="No unused article: the digest would be skipped.",
-    )
 
 
 @app.command(epilog=example("mailer digest run weekly friday --watch"))
@@ -156,8 +213,10 @@ def run(
     if read_feeds:
         _read_feeds(parts, occasion.newsletter_id)
     fields: dict[str, Any]
+    with reading(parts.sessions) as session:
+        outlook = look_ahead(session, occasion, now=parts.now())
     with parts.sessions.begin() as session:
-        outcome = run_digest(session, occasion, now=parts.now())
+        outcome = run_digest(session, occasion, outlook=outlook, now=parts.now())
         if isinstance(outcome, Ran):
             campaign_id = outcome.campaign.id
             note(
@@ -171,7 +230,11 @@ def run(
     if fields["outcome"] == "skipped":
         answer(as_json, fields, f"Skipped: {fields['reason']}.")
         return
-    parts.doorbell.ring_prepare(campaign_id)
+    if fields["approval"]:
+        ask_editors(parts.sessions, renderer=parts.renderer, now=parts.now())
+        parts.doorbell.ring_send()
+    else:
+        parts.doorbell.ring_prepare(campaign_id)
     say_if_nobody_works(parts)
     if watch:
         fields = {"outcome": "ran", **follow(parts, campaign_id)}
@@ -186,7 +249,7 @@ def pause(newsletter_name: NewsletterName, slug: Slug, as_json: AsJson = False) 
         digest = find_digest(session, find_newsletter(session, newsletter_name), slug)
         pause_digest(session, digest)
         _note(parts, session, "digest pause", digest)
-        fields = _fields(digest)
+        fields = _fields(session, digest)
     answer(as_json, fields, f"Digest {fields['digest']} rests.")
 
 
@@ -198,7 +261,7 @@ def resume(newsletter_name: NewsletterName, slug: Slug, as_json: AsJson = False)
         digest = find_digest(session, find_newsletter(session, newsletter_name), slug)
         resume_digest(session, digest, now=parts.now())
         _note(parts, session, "digest resume", digest)
-        fields = _fields(digest)
+        fields = _fields(session, digest)
     answer(as_json, fields, f"Digest {fields['digest']} runs next at {fields['next_run_at']}.")
 
 
@@ -213,14 +276,14 @@ def remove(
     ask(f"Digest {slug} forgets which articles it has used.", yes=yes)
     with parts.sessions.begin() as session:
         digest = find_digest(session, find_newsletter(session, newsletter_name), slug)
-        fields = _fields(digest)
+        fields = _fields(session, digest)
         _note(parts, session, "digest remove", digest)
         remove_digest(session, digest)
     answer(as_json, fields, f"Removed digest {fields['digest']}.")
 
 
-def _note(parts: Parts, session: Session, action: str, digest: Digest) -> None:
-    note(parts, session, action, newsletter=digest.newsletter.slug, digest=digest.slug)
+def _note(parts: Parts, session: Session, action: str, digest: Digest, **more: Any) -> None:
+    note(parts, session, action, newsletter=digest.newsletter.slug, digest=digest.slug, **more)
 
 
 def _read_feeds(parts: Parts, newsletter_id: int) -> None:
@@ -235,7 +298,7 @@ def _read_feeds(parts: Parts, newsletter_id: int) -> None:
             say(f"{read.location}: {read.error}")
 
 
-def _fields(digest: Digest) -> dict[str, Any]:
+def _fields(session: Session, digest: Digest) -> dict[str, Any]:
     return {
         "digest": digest.slug,
         "digest_id": digest.id,
@@ -244,8 +307,7 @@ def _fields(digest: Digest) -> dict[str, Any]:
         "cron": digest.cron,
         "timezone": digest.timezone,
         "template": digest.template,
-        "max_articles": digest.max_articles,
-        "min_articles": digest.min_articles,
+        **options.rule_fields(digest, list_feeds(session, digest.newsletter)),
         "paused": digest.paused,
         "next_run_at": digest.next_run_at,
         "last_run_at": digest.last_run_at,

@@ -27,6 +27,7 @@ NOUNS = {
     "article": "Stories, from feeds and from pages.",
     "digest": "Recurring rules that make campaigns of new articles.",
     "campaign": "One frozen content to one frozen audience.",
+    "seed": "Addresses of the house that get a copy of every campaign.",
     "subscriber": "Readers and their subscriptions.",
     "consent": "What readers said, when, how and under which wording.",
     "privacy": "What we hold of one person, for how long, and forgetting it.",

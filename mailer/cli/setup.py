@@ -58,7 +58,8 @@ def status(as_json: AsJson = False) -> None:
     """Show how things stand, in numbers.
 
     Readers, open deliveries per lane, newsletters, campaigns in progress, digests, workers,
-    relays that fail, deliveries that nobody knows the fate of.
+    what waits for an editor's word, feeds that are broken, relays that fail, deliveries that nobody
+    knows the fate of.
     """
     from mailer.services.overview import overview
     from mailer.store.engine import reading
@@ -87,6 +88,8 @@ def status(as_json: AsJson = False) -> None:
         ),
         ("digests", ("newsletter", "digest", "next_run_at", "last_outcome")),
         ("workers", ("name", "queue", "seen_at")),
+        ("approvals", ("campaign_id", "newsletter", "subject", "until")),
+        ("broken_feeds", ("newsletter", "location", "failing_since", "last_error")),
         ("failing_relays", ("relay", "reason", "left_alone_until")),
         ("uncertain", ("campaign_id", "deliveries", "advice")),
     )

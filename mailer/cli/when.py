@@ -73,12 +73,12 @@ def parse_since(text: str, *, now: datetime) -> datetime:
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
-def parse_duration(text: str) -> timedelta:
-    """Return the time that `90m`, `3h` or `1d` names; raises BadTime."""
+def parse_duration(text: str, *, longest: timedelta = _LONGEST) -> timedelta:
+    """Return the time that `90m`, `3h` or `1d` names; raises BadTime, also beyond `longest`."""
     number, unit = text.strip()[:-1], text.strip()[-1:]
     if unit not in _UNITS or not (number.isascii() and number.isdigit() and len(number) < 5):
         raise BadTime(f"“{text}” is no duration: write it like 90m, 3h or 1d.")
     length = timedelta(**{_UNITS[unit]: int(number)})
-    if length > _LONGEST:
-        raise BadTime(f"“{text}” is too long: {_LONGEST.days} days are the most.")
+    if length > longest:
+        raise BadTime(f"“{text}” is too long: {longest.days} days are the most.")
     return length

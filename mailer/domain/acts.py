@@ -25,6 +25,8 @@ VERBS = {
             "suppression add", "suppression remove", "suppression import",
             "campaign test", "campaign send", "campaign schedule", "campaign pause",
             "campaign resume", "campaign cancel", "campaign retry", "campaign reconcile",
+            "campaign approve", "seed add", "seed remove",
+            "digest pin", "digest exclude", "digest top", "digest edit",
             "digest add", "digest run", "digest pause", "digest resume", "digest remove",
             "provider hold", "provider release",
             "privacy erase", "privacy retention",
@@ -43,7 +45,7 @@ VERBS = {
     **dict.fromkeys(
         (
             "subscriber list", "subscriber show", "subscriber history", "consent show",
-            "suppression list", "campaign deliveries",
+            "suppression list", "campaign deliveries", "seed list",
             "campaign preview",  # as a reader sees it; else nobody's
             "publisher trail",
         ),
@@ -57,7 +59,7 @@ VERBS = {
             "publisher show", "publisher edit",
             "newsletter add", "newsletter list", "newsletter show", "newsletter edit",
             "purpose add", "purpose list", "notice publish", "notice list", "notice show",
-            "feed add", "feed list", "feed fetch", "feed remove",
+            "feed add", "feed edit", "feed list", "feed fetch", "feed remove",
             "article add", "article list", "article show", "article edit", "article remove",
             "digest list", "digest show", "digest preview",
             "campaign create", "campaign list", "campaign show", "campaign report",

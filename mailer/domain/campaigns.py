@@ -21,7 +21,8 @@ class CampaignState(StrEnum):
 _S = CampaignState
 
 TRANSITIONS: dict[CampaignState, frozenset[CampaignState]] = {
-    _S.DRAFT: frozenset({_S.SCHEDULED, _S.PREPARING, _S.CANCELLED}),
+    # expired: nobody approved it in time
+    _S.DRAFT: frozenset({_S.SCHEDULED, _S.PREPARING, _S.CANCELLED, _S.EXPIRED}),
     _S.SCHEDULED: frozenset({_S.DRAFT, _S.PREPARING, _S.PAUSED, _S.CANCELLED, _S.EXPIRED}),
     _S.PREPARING: frozenset({_S.SENDING, _S.PAUSED, _S.CANCELLED, _S.EXPIRED}),
     # back to preparing: its canary went well, and the rest is planned

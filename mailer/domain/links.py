@@ -34,6 +34,10 @@ class Links:
         """Where the reader who asked on that day is erased."""
         return self._signed("e", TokenKind.ERASE, newsletter_id, subscriber_id, day)
 
+    def approval(self, newsletter_id: int, campaign_id: int, until: int) -> str:
+        """Where an editor approves or stops a campaign, until that second (since 1970)."""
+        return self._signed("r", TokenKind.APPROVAL, newsletter_id, campaign_id, until)
+
     def signup(self, newsletter: str) -> str:
         """The sign-up page of a newsletter."""
         return f"{self.public_url}/n/{newsletter}"

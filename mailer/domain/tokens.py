@@ -29,14 +29,16 @@ class TokenKind(IntEnum):
     PREFERENCES = 3
     EXPORT = 4
     ERASE = 5
+    APPROVAL = 6
 
 
 class Token(NamedTuple):
     """What a link says: who, at which newsletter, and `serial`: since which request or campaign.
 
     For CONFIRM the serial is the number of the request that the mail was sent for; for EXPORT and
-    ERASE the day on which the reader asked; for the others the campaign that the reader left from
-    (0: none), which is only told, never checked.
+    ERASE the day on which the reader asked; for APPROVAL the second until which a decision is
+    taken, and the subscriber is none: the number is the campaign's. For the others the campaign
+    that the reader left from (0: none), which is only told, never checked.
     """
 
     kind: TokenKind

@@ -1,28 +1,43 @@
 """Guarded fetching: an address from outside must not lead inside.
 
 Only http and https; the name is resolved once, every address is checked, and the connection goes to
-the checked address; each redirect is checked again; size, time and redirects have limits.
+the checked address; each redirect is checked again; size, time and redirects have limits. Of
+compressions only gzip is taken, once, and undone piece by piece: a few octets can be packed so that
+they fill any memory before somebody counts them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
+import threading
 import time
+import zlib
+from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import timedelta
 from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
 from mailer.domain.errors import Refusal
+from mailer.domain.urls import is_public_address
 
 _AGENT = "Mozilla/5.0 (compatible; newsroom-mailer)"
 _ACCEPT = "application/rss+xml, application/atom+xml, application/feed+json, text/html, */*;q=0.5"
+_PIECE = 65_536
+_LONGEST_RETRY = timedelta(days=1)
 
 
 class FetchError(Refusal):
-    """The address could not be fetched; the message says why and what to do."""
+    """The address could not be fetched; the message says why and what to do.
+
+    `retry_after`: how long the site asks to be left alone (RFC 9110 §10.2.3), a day at most.
+    """
+
+    def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +78,14 @@ def fetch(
     Raises FetchError with one sentence. Runs an event loop of its own: not to be called on one.
     """
     deadline = time.monotonic() + limits.seconds
-    headers = {"User-Agent": _AGENT, "Accept": _ACCEPT}
+    headers = {"User-Agent": _AGENT, "Accept": _ACCEPT, "Accept-Encoding": "gzip"}
     if etag:
         headers["If-None-Match"] = etag
     if last_modified:
         headers["If-Modified-Since"] = last_modified
     for _ in range(limits.redirects + 1):
         try:
-            target = _checked(url, allow)
+            target = _checked(url, allow, deadline)
             outcome = asyncio.run(_ask(target, headers, limits, deadline))
             if not isinstance(outcome, str):
                 return outcome
@@ -115,7 +130,8 @@ async def _ask(
             return str(response.headers.get("location", ""))
         if response.status_code != 200:
             raise FetchError(
-                f"{_shown(target.url)} answers {response.status_code}: check the address."
+                f"{_shown(target.url)} answers {response.status_code}: check the address.",
+                _retry_after(response),
             )
         return Fetched(
             final_url=target.url,
@@ -128,35 +144,54 @@ async def _ask(
 
 async def _body(response: httpx2.Response, url: str, limits: Limits) -> bytes:
     """Read the body, counting after decompression, so that a bomb stops while it grows."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("gzip", "x-gzip", "identity", ""):
+        raise FetchError(f"{_shown(url)} is packed as “{encoding[:40]}”, which was not asked for.")
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if "gzip" in encoding else None
     body = bytearray()
-    async for chunk in response.aiter_bytes(65_536):
-        body += chunk
-        if len(body) > limits.octets:
-            raise FetchError(
-                f"{_shown(url)} is larger than {limits.octets // 1_000_000} MB: "
-                "give the address of a feed or of an article."
-            )
+    async for chunk in response.aiter_raw(_PIECE):
+        packed = chunk
+        while packed:
+            try:
+                body += unpack.decompress(packed, _PIECE) if unpack else packed
+            except zlib.error:
+                raise FetchError(f"{_shown(url)} is packed wrongly: try again later.") from None
+            if len(body) > limits.octets:
+                raise FetchError(
+                    f"{_shown(url)} is larger than {limits.octets // 1_000_000} MB: "
+                    "give the address of a feed or of an article."
+                )
+            packed = unpack.unconsumed_tail if unpack else b""
     return bytes(body)
 
 
-def _checked(url: str, allow: frozenset[str]) -> _Target:
+def _retry_after(response: httpx2.Response) -> timedelta | None:
+    """Return how long a site that is busy asks to be left alone, where it says so in seconds."""
+    said = response.headers.get("retry-after", "").strip()
+    if response.status_code not in (429, 503) or not (said.isascii() and said.isdigit()):
+        return None
+    return min(timedelta(seconds=int(said[:6])), _LONGEST_RETRY)
+
+
+def _checked(url: str, allow: frozenset[str], deadline: float) -> _Target:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise FetchError(f"{_shown(url)} is no address on the web: it must begin with https://.")
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    address = _checked_address(parts.hostname, port, allow)
+    address = _checked_address(parts.hostname, port, allow, deadline)
     return _Target(url, parts.hostname, parts.netloc.rpartition("@")[2], address)
 
 
-def _checked_address(host: str, port: int, allow: frozenset[str]) -> str:
+def _checked_address(host: str, port: int, allow: frozenset[str], deadline: float) -> str:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = _resolved(host, port, max(deadline - time.monotonic(), 0.0))
+    except TimeoutError:
+        raise
     except (OSError, UnicodeError):
         raise FetchError(f"The host {host} is not known: check the address.") from None
-    addresses = [str(entry[4][0]) for entry in found]
     if host not in allow and f"{host}:{port}" not in allow:
         for address in addresses:
-            if not _is_public(address):
+            if not is_public_address(address):
                 raise FetchError(
                     f"The host {host} is in a private network and is not fetched: "
                     f"if it is yours, set MAILER_FETCH_ALLOW={host}."
@@ -164,15 +199,26 @@ def _checked_address(host: str, port: int, allow: frozenset[str]) -> str:
     return addresses[0]
 
 
-def _is_public(text: str) -> bool:
-    address = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is not None:
-            address = inner
-        elif address in ipaddress.ip_network("64:ff9b::/96"):  # NAT64 hides IPv4 (RFC 6052)
-            address = ipaddress.ip_address(int(address) & 0xFFFFFFFF)
-    return address.is_global and not address.is_multicast
+def _resolved(host: str, port: int, seconds: float) -> list[str]:
+    """Return the host's addresses; raises TimeoutError where the name server takes too long.
+
+    The system's resolver cannot be interrupted, so that it is left behind in a thread of its own.
+    """
+    answer: Future[list[str]] = Future()
+
+    def ask() -> None:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            outcome: list[str] | Exception = [str(entry[4][0]) for entry in found]
+        except (OSError, UnicodeError) as error:
+            outcome = error
+        if isinstance(outcome, Exception):
+            answer.set_exception(outcome)
+        else:
+            answer.set_result(outcome)
+
+    threading.Thread(target=ask, name="resolver", daemon=True).start()
+    return answer.result(seconds)
 
 
 def _shown(url: str) -> str:

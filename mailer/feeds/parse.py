@@ -8,7 +8,7 @@ import io
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urljoin
@@ -20,12 +20,18 @@ from lxml.etree import LxmlError
 from mailer.domain.articles import ArticleDraft, Image
 from mailer.domain.errors import Refusal
 from mailer.domain.urls import BadUrl, canonical
+from mailer.feeds.sections import choose_sections
 from mailer.feeds.text import credit, folded, plain, shortened
 
 _LARGEST = 5_000_000
 _MOST_ENTRIES = 500
 _LONGEST_TITLE = 300
 _ENTITY = re.compile(rb"<!ENTITY", re.I)
+_LEFT_ENTITY = re.compile(r"&(?:#\d{2,6}|#x[0-9a-f]{2,6}|amp|quot|apos|lt|gt|nbsp);", re.I)
+_APPEARED = re.compile(r"\s*The post .{1,300} (?:appeared first|first appeared) on .{1,200}$")
+_SAYS_MORE = re.compile(r"\s*\[(?:…|\.\.\.)\]$")
+_ENCODING = re.compile(rb"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]{1,40})")
+_EBCDIC = "<?xm".encode("cp037")
 
 
 class UnreadableFeed(Refusal):
@@ -60,8 +66,7 @@ def _parsed(body: bytes, url: str, content_type: str) -> ParsedFeed:
         raise UnreadableFeed(f"{url} is larger than {_LARGEST // 1_000_000} MB: no feed is.")
     if body.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{" or "json" in content_type:
         return _json_feed(body, url)
-    if _ENTITY.search(body.replace(b"\0", b"")):  # UTF-16 has a NUL beside each letter
-        raise UnreadableFeed(f"{url} declares XML entities, which no feed needs: it is not read.")
+    _refuse_entities(body, url)
     parsed = feedparser.parse(io.BytesIO(body), sanitize_html=False, resolve_relative_uris=False)
     if not parsed.get("version"):
         raise UnreadableFeed(
@@ -77,15 +82,37 @@ def _parsed(body: bytes, url: str, content_type: str) -> ParsedFeed:
     )
 
 
+def _refuse_entities(body: bytes, url: str) -> None:
+    """Raise where the XML declares entities, or could do so without our seeing it.
+
+    UTF-16 has a NUL beside each letter. In UTF-7 and EBCDIC a declaration is spelled in other
+    octets than ASCII's, and feedparser would read it all the same.
+    """
+    bare = body.replace(b"\0", b"")
+    if _ENTITY.search(bare):
+        raise UnreadableFeed(f"{url} declares XML entities, which no feed needs: it is not read.")
+    declared = _ENCODING.search(bare[:1_000])
+    name = declared[1].decode() if declared else "utf-8"
+    try:
+        encoding = codecs.lookup(name).name
+        hides = encoding == "utf-7" or not "<!ENTITY".encode(encoding).replace(b"\0", b"").endswith(
+            b"<!ENTITY"
+        )
+    except (LookupError, UnicodeError):
+        hides = False  # feedparser does not know it either, and guesses
+    if hides or body.lstrip().startswith(_EBCDIC):
+        raise UnreadableFeed(f"{url} is in an encoding that no feed is in: publish it as UTF-8.")
+
+
 def _collect(title: str, language: str, entries: Any, read: Any) -> ParsedFeed:
-    drafts: dict[str, ArticleDraft] = {}
+    found: list[tuple[ArticleDraft, list[str]]] = []
     skipped = []
     for number, entry in enumerate(entries, 1):
         if number > _MOST_ENTRIES:
             skipped.append(f"only the first {_MOST_ENTRIES} entries were read")
             break
         try:
-            draft = read(entry)
+            draft, tags = read(entry)
         except BadUrl as refusal:
             skipped.append(f"entry {number}: {refusal}")
             continue
@@ -95,11 +122,16 @@ def _collect(title: str, language: str, entries: Any, read: Any) -> ParsedFeed:
         if not draft.title:
             skipped.append(f"entry {number}: it has no title")
         else:
-            drafts.setdefault(draft.canonical_url, draft)
+            found.append((draft, tags))
+    drafts: dict[str, ArticleDraft] = {}
+    sections = choose_sections([tags for _, tags in found])
+    for (draft, _), section in zip(found, sections, strict=True):
+        drafts.setdefault(draft.canonical_url, replace(draft, section=section))
     return ParsedFeed(title, language, tuple(drafts.values()), tuple(skipped))
 
 
-def _from_xml(entry: Mapping[str, Any], base: str, language: str) -> ArticleDraft:
+def _from_xml(entry: Mapping[str, Any], base: str, language: str) -> tuple[ArticleDraft, list[str]]:
+    """Return the article, and its categories: which is its section, the whole feed tells."""
     link = entry.get("feedburner_origlink") or entry.get("link") or ""
     if not link:
         raise BadUrl("it has no link")
@@ -107,16 +139,17 @@ def _from_xml(entry: Mapping[str, Any], base: str, language: str) -> ArticleDraf
     summary = entry.get("summary", "") or (contents[0] if contents else "")
     markup = " ".join([summary, *contents])
     link = urljoin(base, link)
-    return ArticleDraft(
+    tags = [plain(tag.get("label") or tag.get("term") or "") for tag in entry.get("tags", [])]
+    draft = ArticleDraft(
         canonical_url=canonical(link),
-        title=plain(entry.get("title", ""))[:_LONGEST_TITLE],
+        title=_title(entry.get("title", "")),
         summary=shortened(_summary(summary)),
         image=_media_image(entry, link) or _inner_image(markup, link),
         author=plain(entry.get("author", ""))[:120],
         published_at=_moment(entry.get("published_parsed") or entry.get("updated_parsed")),
-        section=_first_tag(entry.get("tags", [])),
         language=_language(entry, language),
     )
+    return draft, _sensible(tags)
 
 
 def _language(entry: Mapping[str, Any], language: str) -> str:
@@ -124,12 +157,8 @@ def _language(entry: Mapping[str, Any], language: str) -> str:
     return folded(detail.get("language") or language)[:35]
 
 
-def _first_tag(tags: Any) -> str:
-    for tag in tags:
-        term = plain(tag.get("label") or tag.get("term") or "")
-        if term and "://" not in term and len(term) <= 40:
-            return term
-    return ""
+def _sensible(tags: list[str]) -> list[str]:
+    return [tag for tag in tags if tag and "://" not in tag and len(tag) <= 40]
 
 
 def _moment(parsed: Any) -> datetime | None:
@@ -192,9 +221,19 @@ def _inner_image(markup: str, base: str) -> Image | None:
     return None
 
 
+def _title(markup: str) -> str:
+    """Return a title as text, also one whose entities were encoded once too often."""
+    text = plain(markup)
+    return (plain(text) if _LEFT_ENTITY.search(text) else text)[:_LONGEST_TITLE]
+
+
 def _summary(markup: str) -> str:
-    """Return the first paragraphs as text; share links and counting pixels are no text."""
-    return plain(re.sub(r"(?is)<figure\b.*?</figure>|<!--.*?-->", " ", markup))
+    """Return the first paragraphs as text; share links and counting pixels are no text.
+
+    Nor is what WordPress puts at the end of every one.
+    """
+    text = plain(re.sub(r"(?is)<figure\b.*?</figure>|<!--.*?-->", " ", markup))
+    return _SAYS_MORE.sub("…", _APPEARED.sub("", text)).strip()
 
 
 def _image_url(address: str, base: str) -> str:
@@ -227,7 +266,9 @@ def _json_feed(body: bytes, url: str) -> ParsedFeed:
     )
 
 
-def _from_json(item: Any, base: str, language: str, default_author: str) -> ArticleDraft:
+def _from_json(
+    item: Any, base: str, language: str, default_author: str
+) -> tuple[ArticleDraft, list[str]]:
     link = item.get("url") or item.get("external_url") or ""
     if not link:
         raise BadUrl("it has no link")
@@ -238,16 +279,16 @@ def _from_json(item: Any, base: str, language: str, default_author: str) -> Arti
     tags = item.get("tags")
     tags = tags if isinstance(tags, list) else []
     published = str(item.get("date_published") or item.get("date_modified") or "")
-    return ArticleDraft(
+    draft = ArticleDraft(
         canonical_url=canonical(link),
-        title=plain(str(item.get("title") or ""))[:_LONGEST_TITLE],
+        title=_title(str(item.get("title") or "")),
         summary=shortened(_summary(text)),
         image=Image(url=picture) if picture else _inner_image(markup, link),
         author=_json_author(item) or default_author,
         published_at=_iso(published),
-        section=plain(str(tags[0])) if tags else "",
         language=folded(str(item.get("language") or language))[:35],
     )
+    return draft, _sensible([plain(str(tag)) for tag in tags])
 
 
 def _json_author(item: Mapping[str, Any]) -> str:

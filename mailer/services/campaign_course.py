@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
+from mailer.domain.approvals import Decision
 from mailer.domain.campaigns import CampaignState, may_follow
 from mailer.domain.canary import CanaryOrder
 from mailer.domain.deliveries import DeliveryKind, DeliveryState, Lane
@@ -73,6 +74,7 @@ def start_campaign(
         return
     refuse_while_halted(session)
     _refuse_begun(campaign)
+    _refuse_unapproved(campaign)
     if campaign.expires_at is not None and campaign.expires_at <= now:
         raise CannotCampaign(
             f"Campaign {campaign.id} was not to be sent after {campaign.expires_at:%Y-%m-%d %H:%M} "
@@ -102,6 +104,7 @@ def schedule_campaign(
     if at <= now:
         raise CannotCampaign("That time has passed: give one that lies ahead, or send it now.")
     _refuse_begun(campaign)
+    _refuse_unapproved(campaign)
     _refuse_without_address(campaign.newsletter)
     _let_sample_go_first(campaign, canary, at)
     move(session, campaign, _S.SCHEDULED)
@@ -185,6 +188,7 @@ def cancel_campaign(session: Session, campaign: Campaign, *, now: datetime) -> i
         left += (campaign.canary.audience or 0) - (campaign.canary.readers or 0)
     move(session, campaign, _S.CANCELLED)
     campaign.finished_at = now
+    close_question(campaign, Decision.STOPPED, now=now)
     session.flush()
     close_campaign(session, campaign, DeliveryState.CANCELLED, now=now)
     return left
@@ -248,6 +252,14 @@ def reopen(session: Session, campaign: Campaign) -> None:
         campaign.finished_at = None
 
 
+def close_question(campaign: Campaign, decision: Decision, *, now: datetime) -> None:
+    """Write down what was decided where an editor was asked, and forget the address."""
+    approval = campaign.approval
+    if approval is not None and approval.decision == Decision.OPEN.value:
+        approval.decision, approval.decided_at = decision.value, now
+        approval.recipient = ""
+
+
 def give_another_day(campaign: Campaign, *, now: datetime) -> None:
     """Leave time for what is in the queue again."""
     if campaign.ends_at is not None:
@@ -286,6 +298,15 @@ def _refuse_begun(campaign: Campaign) -> None:
         raise CannotCampaign(
             f"Campaign {campaign.id} is paused and has begun: go on with "
             f"`mailer campaign resume {campaign.id}`."
+        )
+
+
+def _refuse_unapproved(campaign: Campaign) -> None:
+    approval = campaign.approval
+    if approval is not None and approval.decision == Decision.OPEN.value:
+        raise CannotCampaign(
+            f"Campaign {campaign.id} waits for its editor's approval: "
+            f"`mailer campaign approve {campaign.id}`, or `mailer campaign cancel {campaign.id}`."
         )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import select
@@ -19,6 +20,7 @@ from mailer.services.campaign_course import CannotCampaign
 from mailer.services.lookup import NotFound, find_purpose
 from mailer.services.newsletters import one_line
 from mailer.services.renderer import Renderer
+from mailer.services.selecting import sources_of
 from mailer.store.engine import Sessions, reading
 from mailer.store.ledger import queue_mail
 from mailer.store.ledger.plan import period_of
@@ -28,7 +30,15 @@ from mailer.store.suppressions import standing
 LONGEST_SUBJECT = 200
 
 
-def create_campaign(
+def create_campaign(session: Session, newsletter: Newsletter, **given: Any) -> Campaign:
+    """Make a draft and store it; takes what `draft_campaign` takes."""
+    campaign = draft_campaign(session, newsletter, **given)
+    session.add(campaign)
+    session.flush()
+    return campaign
+
+
+def draft_campaign(
     session: Session,
     newsletter: Newsletter,
     *,
@@ -36,6 +46,7 @@ def create_campaign(
     subject: str,
     preheader: str = "",
     article_ids: Sequence[int] = (),
+    merged: Mapping[int, Sequence[int]] = MappingProxyType({}),
     html: str | None = None,
     template: str | None = None,
     lane: Lane = Lane.REGULAR,
@@ -43,7 +54,12 @@ def create_campaign(
     digest_id: int | None = None,
     now: datetime,
 ) -> Campaign:
-    """Make a draft; its content is copied now, and later changes of articles do not reach it."""
+    """Return a draft that is not stored yet.
+
+    Its content is copied now, and later changes of articles do not reach it.
+
+    `merged`: the articles whose story another one tells, so that it names their sources too.
+    """
     if not article_ids and not (html and html.strip()):
         raise CannotCampaign("A campaign needs content: give --article ID or --html FILE.")
     if html and not (plain_text(html) or "<img" in sanitise_operator_html(html)):
@@ -53,7 +69,7 @@ def create_campaign(
     subject = one_line(subject, "subject", LONGEST_SUBJECT)
     if not subject:
         raise CannotCampaign("A campaign needs a subject: give --subject.")
-    content: dict[str, Any] = {"articles": _frozen(session, newsletter, article_ids)}
+    content: dict[str, Any] = {"articles": _frozen(session, newsletter, article_ids, merged)}
     if html:
         content["body_html"] = html
     campaign = new_draft(
@@ -67,8 +83,6 @@ def create_campaign(
     campaign.preheader = one_line(preheader, "preheader") or _headlines(content)
     campaign.lane = int(lane)
     campaign.expires_at = expires_at
-    session.add(campaign)
-    session.flush()
     return campaign
 
 
@@ -141,7 +155,10 @@ def list_campaigns(session: Session, newsletter: Newsletter | None = None) -> li
 
 
 def _frozen(
-    session: Session, newsletter: Newsletter, article_ids: Sequence[int]
+    session: Session,
+    newsletter: Newsletter,
+    article_ids: Sequence[int],
+    merged: Mapping[int, Sequence[int]],
 ) -> list[dict[str, Any]]:
     found = {
         article.id: article
@@ -159,7 +176,11 @@ def _frozen(
             f"Newsletter {newsletter.slug} has no article {', '.join(missing)}: "
             f"see `mailer article list {newsletter.slug}`."
         )
-    return [_copy(found[article_id]) for article_id in dict.fromkeys(article_ids)]
+    sources = sources_of(session, found.values(), merged)
+    return [
+        {**_copy(found[article_id]), "sources": sources[article_id]}
+        for article_id in dict.fromkeys(article_ids)
+    ]
 
 
 def _copy(article: Article) -> dict[str, Any]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, exists, or_, select, update
+from sqlalchemy import ColumnElement, delete, or_, select, update
 from sqlalchemy.orm import Session
 
+from mailer.domain.rules import ORDINARY, Rules
 from mailer.domain.schedule import next_run, zone
+from mailer.services.approvals import ask_for_approval
 from mailer.services.campaign_course import start_campaign
-from mailer.services.campaigns import create_campaign
+from mailer.services.campaigns import draft_campaign
+from mailer.services.digest_rules import Approver, set_approver
 from mailer.services.lookup import find_purpose
 from mailer.services.newsletters import BadValue, checked_slug
 from mailer.services.renderer import Renderer
+from mailer.services.selecting import Outlook, never_went, preview_digest
 from mailer.store.halting import refuse_while_halted
-from mailer.store.models import Article, Campaign, Digest, DigestArticle, Newsletter
+from mailer.store.models import Campaign, Digest, DigestArticle, Newsletter
 
 _BUSY = timedelta(minutes=2)
 _AFTER_FAILURE = timedelta(minutes=5)
@@ -59,15 +63,13 @@ def add_digest(
     cron: str,
     timezone: str = "",
     template: str = "digest",
-    max_articles: int = 12,
-    min_articles: int = 1,
+    rules: Rules = ORDINARY,
+    approver: Approver | None = None,
     renderer: Renderer,
     now: datetime,
 ) -> Digest:
     """Add a rule; raises Refusals for a bad slug, schedule, purpose or template."""
     checked_slug(slug)
-    if not 1 <= min_articles <= max_articles <= 50:
-        raise BadValue("A digest holds 1 to 50 articles, and at least as many as its minimum.")
     mine = select(Digest.id).where(Digest.newsletter_id == newsletter.id, Digest.slug == slug)
     if session.scalar(mine) is not None:
         raise BadValue(f"There is a digest “{slug}” already: choose another slug.")
@@ -80,13 +82,15 @@ def add_digest(
         cron=cron,
         timezone=timezone,
         template=template,
-        max_articles=max_articles,
-        min_articles=min_articles,
+        max_articles=rules.max_articles,
+        min_articles=rules.min_articles,
+        rules=rules.as_kept(),
         paused=False,
         next_run_at=next_run(cron, timezone, now),
         last_run_at=None,
         last_outcome="",
     )
+    set_approver(digest, approver)
     session.add(digest)
     session.flush()
     return digest
@@ -118,29 +122,6 @@ def remove_digest(session: Session, digest: Digest) -> None:
     session.delete(digest)
 
 
-def preview_digest(session: Session, digest: Digest, *, now: datetime) -> list[Article]:
-    """Return the articles that would go now: the newest that this digest has not used.
-
-    One that is dated ahead waits for its time.
-    """
-    used = exists().where(
-        DigestArticle.digest_id == digest.id, DigestArticle.article_id == Article.id
-    )
-    return list(
-        session.scalars(
-            select(Article)
-            .where(
-                Article.newsletter_id == digest.newsletter_id,
-                Article.removed_at.is_(None),
-                or_(Article.published_at.is_(None), Article.published_at <= now),
-                ~used,
-            )
-            .order_by(Article.published_at.desc().nulls_last(), Article.id.desc())
-            .limit(digest.max_articles)
-        )
-    )
-
-
 def has_due_digests(session: Session, *, now: datetime) -> bool:
     """Say whether a rule's time has come and nobody is at it."""
     return session.scalar(select(Digest.id).where(*_due(now)).limit(1)) is not None
@@ -162,7 +143,18 @@ def begin_run(digest: Digest) -> Occasion:
     return Occasion(digest.id, digest.newsletter_id, digest.last_run_at, None)
 
 
-def run_digest(session: Session, occasion: Occasion, *, now: datetime) -> Ran | Skipped | None:
+def look_ahead(session: Session, occasion: Occasion, *, now: datetime) -> Outlook | None:
+    """Return what the run would send; None where the digest is gone.
+
+    To select takes longer than a writer may hold up others, so that it is done before writing.
+    """
+    digest = session.get(Digest, occasion.digest_id)
+    return preview_digest(session, digest, now=now) if digest is not None else None
+
+
+def run_digest(
+    session: Session, occasion: Occasion, *, outlook: Outlook | None = None, now: datetime
+) -> Ran | Skipped | None:
     """Turn the unused articles into a started campaign.
 
     None where the occasion is gone: another worker was faster, or the rule was paused or moved
@@ -179,10 +171,9 @@ def run_digest(session: Session, occasion: Occasion, *, now: datetime) -> Ran | 
     digest.next_run_at = next_run(digest.cron, digest.timezone, now)
     digest.last_run_at, digest.busy_until = now, None
     stale = occasion.due_at is not None and now - occasion.due_at > _FRESH
-    outcome = _run(session, digest, now, stale=stale)
-    digest.last_outcome = (
-        outcome.reason if isinstance(outcome, Skipped) else f"campaign {outcome.campaign.id}"
-    )
+    outlook = outlook or preview_digest(session, digest, now=now)
+    outcome = _run(session, digest, outlook, now, stale=stale)
+    digest.last_outcome = outcome.reason if isinstance(outcome, Skipped) else _said(outcome)
     session.flush()
     return outcome
 
@@ -203,32 +194,74 @@ def _due(now: datetime) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _run(session: Session, digest: Digest, now: datetime, *, stale: bool) -> Ran | Skipped:
+def _run(
+    session: Session, digest: Digest, outlook: Outlook, now: datetime, *, stale: bool
+) -> Ran | Skipped:
     if stale:
         return Skipped("the time passed while nothing was running; waiting for the next")
-    articles = preview_digest(session, digest, now=now)
-    if len(articles) < digest.min_articles:
-        return Skipped(
-            "there is no new article"
-            if not articles
-            else f"there are {len(articles)} new articles, fewer than {digest.min_articles}"
-        )
-    campaign = create_campaign(
+    if outlook.shortfall:
+        return Skipped(outlook.shortfall)
+    campaign = _draft(session, digest, outlook, now)
+    session.add(campaign)
+    session.flush()
+    _mark_used(session, digest, campaign, outlook)
+    if digest.approve_hash:
+        ask_for_approval(campaign, digest, now=now)
+    else:
+        start_campaign(session, campaign, now=now)
+    return Ran(campaign)
+
+
+def digest_html(
+    session: Session, digest: Digest, outlook: Outlook, renderer: Renderer, *, now: datetime
+) -> str:
+    """Return the mail that a run would send now, as its HTML; nothing is stored."""
+    values = renderer.sample_values(email="reader@example.com", now=now)
+    draft = _draft(session, digest, outlook, now)
+    return renderer.campaign_message(session, draft).preview_html(values)
+
+
+def _draft(session: Session, digest: Digest, outlook: Outlook, now: datetime) -> Campaign:
+    return draft_campaign(
         session,
         digest.newsletter,
         purpose=digest.purpose.slug,
-        subject=f"{digest.newsletter.name}: {_shortened(articles[0].title)}",
-        article_ids=[article.id for article in articles],
+        subject=f"{digest.newsletter.name}: {_shortened(outlook.chosen[0].title)}",
+        article_ids=[article.id for article in outlook.chosen],
+        merged=outlook.merged,
         template=digest.template,
         digest_id=digest.id,
         now=now,
     )
-    session.add_all(
-        DigestArticle(digest_id=digest.id, article_id=article.id, campaign_id=campaign.id)
-        for article in articles
+
+
+def _mark_used(session: Session, digest: Digest, campaign: Campaign, outlook: Outlook) -> None:
+    """Write the articles into the ledger, and those whose story they tell.
+
+    What stands there of campaigns that never began was sent to nobody, and makes room.
+    """
+    session.execute(
+        delete(DigestArticle).where(
+            DigestArticle.digest_id == digest.id, DigestArticle.campaign_id.in_(never_went())
+        )
     )
-    start_campaign(session, campaign, now=now)
-    return Ran(campaign)
+    used: dict[int, int | None] = dict.fromkeys(outlook.selection.chosen)
+    for article, others in outlook.merged.items():
+        used.update(dict.fromkeys(others, article))
+    session.add_all(
+        DigestArticle(
+            digest_id=digest.id, article_id=article, campaign_id=campaign.id, told_by=told_by
+        )
+        for article, told_by in used.items()
+    )
+
+
+def _said(ran: Ran) -> str:
+    approval = ran.campaign.approval
+    if approval is None:
+        return f"campaign {ran.campaign.id}"
+    until = f"until {approval.until:%Y-%m-%d %H:%M} UTC"
+    return f"campaign {ran.campaign.id} waits {until} to be approved"
 
 
 def _shortened(title: str, limit: int = 90) -> str:

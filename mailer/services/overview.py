@@ -8,14 +8,17 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from mailer.domain.approvals import Decision
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.consent import SubscriptionState
 from mailer.domain.deliveries import Lane
 from mailer.services.alive import alive_workers
 from mailer.services.canary import describe
+from mailer.services.feeds import broken_feeds
 from mailer.store.halting import halted_reason
 from mailer.store.ledger import counts, uncertain
 from mailer.store.models import (
+    Approval,
     Campaign,
     Digest,
     Newsletter,
@@ -38,7 +41,8 @@ def overview(session: Session, *, now: datetime) -> dict[str, Any]:
 
     First, where the installation is halted, why.
 
-    Of the relays only those that fail: what they say, and until when they are left alone. Of the
+    Of the feeds only those that have failed for a day; and what waits for an editor's word. Of the
+    relays only those that fail: what they say, and until when they are left alone. Of the
     deliveries also those of which nobody knows whether the relay took them.
     """
     return {
@@ -53,8 +57,25 @@ def overview(session: Session, *, now: datetime) -> dict[str, Any]:
             for worker in alive_workers(session, now=now)
         ],
         "failing_relays": failing_relays(session),
+        "broken_feeds": broken_feeds(session, now=now),
+        "approvals": _approvals(session),
         "uncertain": uncertain_deliveries(session),
     }
+
+
+def _approvals(session: Session) -> list[dict[str, Any]]:
+    """Return the campaigns that wait for an editor's word."""
+    waiting = select(Campaign).join(Approval).where(Approval.decision == Decision.OPEN.value)
+    return [
+        {
+            "campaign_id": campaign.id,
+            "newsletter": campaign.newsletter.slug,
+            "subject": campaign.subject,
+            "until": campaign.approval.until,
+        }
+        for campaign in session.scalars(waiting.order_by(Campaign.id))
+        if campaign.approval is not None
+    ]
 
 
 def uncertain_deliveries(session: Session) -> list[dict[str, Any]]:

@@ -20,12 +20,14 @@ from mailer.services.readers import UnknownReader, consent_events
 from mailer.store.ledger import attempts_of, mails_of
 from mailer.store.models import (
     Campaign,
+    Digest,
     Erasure,
     Feedback,
     Newsletter,
     Notice,
     OperatorAction,
     Purpose,
+    Seed,
     Subscriber,
     Subscription,
 )
@@ -51,7 +53,8 @@ def personal_data_of(
     if reader is not None:
         return personal_data(session, reader, practice, now=now)
     document = _document(session, None, address_hash(address, key), practice, now)
-    if not (document["mails"] or document["suppressions"] or document["erasures"]):
+    kept = ("mails", "suppressions", "house_roles", "erasures")
+    if not any(document[member] for member in kept):
         raise UnknownReader(
             f"Nothing is kept about {address}: no reader, no suppression, no test mail."
         )
@@ -93,6 +96,7 @@ def _document(
             }
             for each in standing(session, hashed)
         ],
+        "house_roles": _house_roles(session, hashed),
         "erasures": [
             {"at": each.at, "method": each.method}
             for each in session.scalars(
@@ -105,6 +109,33 @@ def _document(
         "retention": retention(practice),
         "rights": rights(contact(session)),
     }
+
+
+def _house_roles(session: Session, hashed: str) -> list[dict[str, Any]]:
+    """Return what the address does for the house: a seed, or who approves a digest."""
+    seeds = select(Seed.added_at, Newsletter.slug).join(
+        Newsletter, Newsletter.id == Seed.newsletter_id
+    )
+    digests = session.scalars(
+        select(Digest).where(Digest.approve_hash == hashed).order_by(Digest.id)
+    )
+    return [
+        *(
+            {"role": "seed", "newsletter": slug, "digest": None, "since": since}
+            for since, slug in session.execute(
+                seeds.where(Seed.address_hash == hashed).order_by(Seed.id)
+            )
+        ),
+        *(
+            {
+                "role": "approver",
+                "newsletter": digest.newsletter.slug,
+                "digest": digest.slug,
+                "since": None,
+            }
+            for digest in digests
+        ),
+    ]
 
 
 def rights(contact: str) -> list[dict[str, str]]:

@@ -1,4 +1,5 @@
-"""Preparing a campaign: compile its variant, then plan its deliveries, chunk by chunk.
+"""Preparing a campaign: compile its variant, queue the copies for seed addresses, then plan its
+deliveries, chunk by chunk.
 
 One with a canary is prepared twice: for its sample, and for the rest when that is released.
 
@@ -20,6 +21,7 @@ from mailer.domain.campaigns import CampaignState
 from mailer.domain.errors import Refusal
 from mailer.services.campaign_course import move, pause_campaign
 from mailer.services.renderer import Renderer
+from mailer.services.seeds import copy_to_seeds
 from mailer.store.engine import Sessions, reading
 from mailer.store.halting import halted_reason
 from mailer.store.ledger import choose_sample, plan_chunk
@@ -68,6 +70,7 @@ def prepare_campaign(
         reason = str(error) if isinstance(error, Refusal) else f"it cannot be compiled: {error!r}"
         _pause(sessions, campaign_id, reason)
         raise CannotPrepare(f"Campaign {campaign_id} is paused: {reason}") from error
+    copy_to_seeds(sessions, campaign_id, renderer=renderer, now=now())
     _choose_sample(sessions, campaign_id, now)
     added = 0
     while True:

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.links import Links
 from mailer.domain.locales import direction
+from mailer.domain.schedule import zone
 from mailer.rendering import (
     CompiledMessage,
     ReaderValues,
@@ -149,6 +150,34 @@ class Renderer:
         locale = "en"  # the words of the template
         told = {"note": note.rstrip("\n"), "size": size}
         return self._store_automatic(session, newsletter, "checkpoint", locale, told, now)
+
+    def approval_message(
+        self, session: Session, campaign: Campaign, *, until: datetime, serial: int
+    ) -> CompiledMessage:
+        """Compile the mail that asks an editor whether the campaign may go.
+
+        It holds the articles as readers get them, and two links that press nothing by themselves.
+        """
+        newsletter = campaign.newsletter
+        link = self._links.approval(newsletter.id, campaign.id, serial)
+        context = {
+            **_house(session, newsletter),
+            "campaign": {
+                "subject": campaign.subject,
+                "preheader": campaign.preheader,
+                "date": campaign.created_at.isoformat(),
+                "timezone": newsletter.timezone,
+            },
+            "articles": campaign.content.get("articles", []),
+            "approval": {
+                "approve_url": link,
+                "stop_url": f"{link}?stop",
+                "until": until.astimezone(zone(newsletter.timezone)).strftime("%Y-%m-%d %H:%M"),
+                "timezone": newsletter.timezone,
+            },
+        }
+        headers = _sender_headers(newsletter, auto_submitted=True)
+        return self._compile("approval", context, headers)
 
     def _store_automatic(
         self, session: Session, newsletter: Newsletter, template: str, locale: str,

@@ -31,10 +31,25 @@ def report(session: Session, campaign: Campaign) -> dict[str, Any]:
         "audience": _audience(session, campaign, found),
         "counts": found,
         "canary": describe(campaign),
+        "approval": _approval(campaign),
         "created_at": campaign.created_at,
         "send_at": campaign.send_at,
         "started_at": campaign.started_at,
         "finished_at": campaign.finished_at,
+    }
+
+
+def _approval(campaign: Campaign) -> dict[str, Any] | None:
+    """Return who is asked, until when, and what was decided."""
+    approval = campaign.approval
+    if approval is None:
+        return None
+    return {
+        "asked": approval.recipient or None,
+        "asked_at": approval.asked_at,
+        "until": approval.until,
+        "decision": approval.decision or "open",
+        "decided_at": approval.decided_at,
     }
 
 

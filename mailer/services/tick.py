@@ -1,7 +1,7 @@
 """What time has made due. Harmless when it runs twice, or in two places at once.
 
 `tick`   every few seconds: campaigns that start, go on or end; quick, and never waits for a network
-`run_due_digests`   reads feeds, which may take long
+`read_feeds`, `run_due_digests`   read feeds, which may take long
 `sweep`  every minute: what is left behind by the dead, and what has run out of time
 
 Every step stands alone: one that fails is logged and stops no other.
@@ -16,7 +16,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from mailer.domain.errors import Refusal
-from mailer.services.articles import Fetch, fetch_feeds
+from mailer.services.approvals import expire_approvals
+from mailer.services.articles import Fetch
 from mailer.services.campaign_course import close_ended, finish_done, start_scheduled
 from mailer.services.canary import judge_canaries
 from mailer.services.digests import (
@@ -24,10 +25,12 @@ from mailer.services.digests import (
     Ran,
     begin_due_runs,
     has_due_digests,
+    look_ahead,
     put_off,
     run_digest,
 )
 from mailer.services.expiring import expire_consents, expire_requests, expire_unanswered
+from mailer.services.feeds import fetch_feeds, has_due_feeds, read_due_feeds
 from mailer.services.preparing import waiting_campaigns
 from mailer.store.engine import Sessions, reading
 from mailer.store.halting import halted_reason
@@ -44,10 +47,11 @@ _MOST_BATCHES = 200
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What waits for a worker: campaigns to prepare, and whether digests are due."""
+    """What waits for a worker: campaigns to prepare, and whether digests or feeds are due."""
 
     campaigns: tuple[int, ...]
     digests: bool
+    feeds: bool = False
 
 
 def tick(sessions: Sessions, *, now: Callable[[], datetime]) -> Due:
@@ -59,10 +63,27 @@ def tick(sessions: Sessions, *, now: Callable[[], datetime]) -> Due:
         if halted_reason(session) is not None:
             return Due((), digests=False)
     _step("start scheduled campaigns", lambda: start_scheduled(sessions, now=now()))
+    _step("end what nobody approved", lambda: expire_approvals(sessions, now=now()))
     _step("judge canaries", lambda: judge_canaries(sessions, now=now()))
     _step("end campaigns", lambda: _in_transaction(sessions, finish_done, now))
     with reading(sessions) as session:
-        return Due(tuple(waiting_campaigns(session)), has_due_digests(session, now=now()))
+        return Due(
+            tuple(waiting_campaigns(session)),
+            has_due_digests(session, now=now()),
+            has_due_feeds(session, now=now()),
+        )
+
+
+def read_feeds(sessions: Sessions, *, fetch: Fetch, now: Callable[[], datetime]) -> int:
+    """Read the feeds whose time has come; return how many new articles they had."""
+    with reading(sessions) as session:
+        if halted_reason(session) is not None:
+            return 0
+    reports = read_due_feeds(sessions, fetch=fetch, now=now)
+    for read in reports:
+        if read.error:
+            _log.warning("feed cannot be read", feed=read.location, reason=read.error)
+    return sum(read.added for read in reports)
 
 
 def run_due_digests(sessions: Sessions, *, fetch: Fetch, now: Callable[[], datetime]) -> int:
@@ -113,9 +134,13 @@ def _run(
 ) -> bool:
     """Read the feeds, then make the campaign; a digest that cannot run says so on its row."""
     try:
-        fetch_feeds(sessions, newsletter_id=occasion.newsletter_id, fetch=fetch, now=now)
+        fetch_feeds(
+            sessions, newsletter_id=occasion.newsletter_id, fetch=fetch, now=now, spare=True
+        )
+        with reading(sessions) as session:
+            outlook = look_ahead(session, occasion, now=now())
         with sessions.begin() as session:
-            outcome = run_digest(session, occasion, now=now())
+            outcome = run_digest(session, occasion, outlook=outlook, now=now())
     except Exception as error:
         known = isinstance(error, Refusal)
         reason = str(error) if known else f"it cannot run: {error!r}"

@@ -19,13 +19,16 @@ from mailer.domain.persons import Person
 from mailer.domain.replies import numbers_of
 from mailer.store.journal import Erased, tell
 from mailer.store.models import (
+    Approval,
     Campaign,
     ConsentEvent,
     ConsentEvidence,
+    Digest,
     Erasure,
     Feedback,
     ImportRun,
     RelayState,
+    Seed,
     Subscriber,
     Subscription,
     Suppression,
@@ -67,9 +70,29 @@ def strip_deliveries_of(session: Session, subscriber_id: int) -> int:
 
 
 def strip_tests_to(session: Session, address_hash: str) -> int:
-    """Leave numbers alone of test mails to the address; return how many there were."""
+    """Leave numbers alone of test mails to the address; return how many there were.
+
+    Nor is it of use for anything else in the house from then on.
+    """
+    _forget_role(session, address_hash)
     to_no_reader = delivery.c.subscriber_id.is_(None)  # or every delivery would be looked at
     return _strip(session, and_(to_no_reader, delivery.c.recipient_hash == address_hash))
+
+
+def _forget_role(session: Session, address_hash: str) -> None:
+    """Take the address out of what it does for the house: a seed, or who approves a digest.
+
+    A digest that waits for somebody's word waits still: nothing goes unseen because somebody is
+    forgotten.
+    """
+    connection = session.connection()
+    connection.execute(delete(Seed).where(Seed.address_hash == address_hash))
+    connection.execute(
+        update(Digest).where(Digest.approve_hash == address_hash).values(approve_by="")
+    )
+    connection.execute(
+        update(Approval).where(Approval.recipient_hash == address_hash).values(recipient="")
+    )
 
 
 def strip_mentions(session: Session, address_hash: str, person: Person) -> int:

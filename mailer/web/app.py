@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from mailer.services.newsletters import list_newsletters
 from mailer.transports.capture import CaptureListener
-from mailer.web import archive, consent, health, inbox, rights, signup
+from mailer.web import approval, archive, consent, health, inbox, rights, signup
 from mailer.web.pages import error_page, page, pages_folder
 from mailer.web.running import while_reading
 from mailer.wiring import Parts
@@ -43,6 +43,7 @@ def create_app(parts: Parts) -> Starlette:
             *signup.routes(),
             *consent.routes(),
             *rights.routes(),
+            *approval.routes(),
             *archive.routes(),
             *inbox.routes(),
             *health.routes(),

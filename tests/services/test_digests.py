@@ -7,14 +7,9 @@ import pytest
 from sqlalchemy import func, select
 
 from mailer.domain.articles import ArticleDraft
+from mailer.domain.rules import Rules
 from mailer.feeds import Fetched, FetchError
-from mailer.services.articles import (
-    add_article,
-    add_feed,
-    edit_article,
-    fetch_feeds,
-    remove_article,
-)
+from mailer.services.articles import add_article, edit_article, remove_article
 from mailer.services.digests import (
     Ran,
     Skipped,
@@ -22,9 +17,10 @@ from mailer.services.digests import (
     begin_due_runs,
     begin_run,
     pause_digest,
-    preview_digest,
     run_digest,
 )
+from mailer.services.feeds import add_feed, fetch_feeds
+from mailer.services.selecting import preview_digest
 from mailer.services.tick import run_due_digests, tick
 from mailer.store.models import Article, Campaign, Digest, DigestArticle, Feed, Newsletter
 from mailer.wiring import Parts
@@ -43,7 +39,7 @@ def digest(parts: Parts, number_of_articles: int = 5, max_articles: int = 3) -> 
         b.articles(session, made, number_of_articles)
         return add_digest(
             session, made, slug="friday", purpose="updates", cron="0 7 * * FRI",
-            max_articles=max_articles, renderer=parts.renderer, now=b.NOW,
+            rules=Rules(max_articles=max_articles), renderer=parts.renderer, now=b.NOW,
         ).id  # fmt: skip
 
 
@@ -147,12 +143,12 @@ def test_a_feed_gives_articles_once_and_a_broken_one_stops_no_other(parts: Parts
             raise FetchError("It is out of reach.")
         return Fetched(url, RSS, "application/rss+xml", "", "")
 
-    for added, updated in ((2, 0), (0, 2)):
+    for added, known in ((2, 0), (0, 2)):
         broken, fine = fetch_feeds(
             parts.sessions, newsletter_id=newsletter_id, fetch=fetch, now=parts.now
         )
         assert broken.error == "It is out of reach."
-        assert (fine.added, fine.updated, len(fine.skipped)) == (added, updated, 1)
+        assert (fine.added, fine.known, len(fine.skipped)) == (added, known, 1)
     with parts.sessions() as session:
         found = session.scalars(select(Article).order_by(Article.title)).all()
         assert [article.canonical_url for article in found] == [
@@ -166,7 +162,7 @@ def test_a_preview_names_the_articles_and_uses_none(parts: Parts) -> None:
     for _ in range(2):
         with parts.sessions.begin() as session:
             found = preview_digest(session, session.get_one(Digest, digest_id), now=b.NOW)
-            assert [article.title for article in found] == ["Story 0", "Story 1", "Story 2"]
+            assert [article.title for article in found.chosen] == ["Story 0", "Story 1", "Story 2"]
     with parts.sessions() as session:
         assert session.scalars(select(Newsletter)).one().slug == "weekly"
 
@@ -243,9 +239,11 @@ def test_a_story_that_is_dated_ahead_waits_for_its_time(parts: Parts) -> None:
         )  # fmt: skip
         add_article(session, made, embargoed, now=b.NOW)
         rule = session.get_one(Digest, digest_id)
-        assert [each.title for each in preview_digest(session, rule, now=b.NOW)] == ["Story 0"]
+        assert [each.title for each in preview_digest(session, rule, now=b.NOW).chosen] == [
+            "Story 0"
+        ]
         later = b.NOW + timedelta(days=3)
-        assert [each.title for each in preview_digest(session, rule, now=later)] == [
+        assert [each.title for each in preview_digest(session, rule, now=later).chosen] == [
             "Ahead", "Story 0",
         ]  # fmt: skip
 

@@ -6,16 +6,14 @@ import building as b
 import pytest
 
 from mailer.domain.errors import Refusal
-from mailer.services.articles import (
-    add_feed,
-    read_page,
-)
+from mailer.services.articles import read_page
 from mailer.services.campaign_course import (
     CannotCampaign,
     schedule_campaign,
     start_campaign,
 )
 from mailer.services.campaigns import create_campaign
+from mailer.services.feeds import add_feed
 from mailer.services.lookup import NotFound
 from mailer.services.newsletters import BadValue, add_newsletter
 from mailer.services.notices import BadNotice, publish_notice

@@ -216,6 +216,7 @@ def test_addresses_of_all_scripts_are_taken() -> None:
     ("given_url", "wanted"),
     [
         ("HTTPS://News.Test:443/a?utm_source=x&id=7&fbclid=y#top", "https://news.test/a?id=7"),
+        ("https://news.test/a?partner=rss&emc=RSS&wbraid=1&p=2", "https://news.test/a?p=2"),
         ("http://news.test", "http://news.test/"),
         ("http://user:pw@news.test/x", "http://news.test/x"),
         ("https://news.test/é", "https://news.test/%C3%A9"),

@@ -6,9 +6,11 @@ import codecs
 import contextlib
 import gzip
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -26,6 +28,7 @@ from mailer.feeds import (
     fetch,
     parse_feed,
 )
+from mailer.feeds.sections import choose_sections
 
 ITEM = """<item><title>{title}</title><link>{link}</link><description>{text}</description>
 <category>Politics</category><dc:creator>Ada</dc:creator>
@@ -54,6 +57,24 @@ def test_an_rss_entry_is_read_whole() -> None:
     assert entry.published_at.isoformat() == "2026-11-24T08:00:00+00:00"
 
 
+UGLY = {
+    "entities encoded twice": (
+        "A &amp;amp;#8217;tis &amp;amp;amp; that",
+        "Words.",
+        "A ’tis & that",
+    ),
+    "what WordPress adds": ("A", "Words. The post A appeared first on The Desk.", "Words."),
+    "a cut that is marked": ("A", "Words and more [&amp;#8230;]", "Words and more…"),
+}
+
+
+@pytest.mark.parametrize("case", UGLY)
+def test_what_feeds_do_to_their_texts_is_mended(case: str) -> None:
+    title, text, wanted = UGLY[case]
+    (entry,) = parse_feed(rss(title=title, text=text), url="f").entries
+    assert wanted in (entry.title, entry.summary)
+
+
 def test_a_json_feed_is_read_whole() -> None:
     document = {
         "version": "https://jsonfeed.org/version/1.1", "title": "Desk", "language": "en",
@@ -71,6 +92,26 @@ def test_a_json_feed_is_read_whole() -> None:
     assert entry.image
     assert (entry.image.url, entry.image.caption) == ("https://news.test/i.jpg", "Cap")
     assert len(feed.skipped) == 2
+
+
+SECTIONS = {
+    "a name for everything says nothing": (
+        [["TC", "lists"], ["Mobile", "TC"], ["Mobile", "TC"], ["Opinion", "TC"], ["TC"]],
+        ["", "Mobile", "Mobile", "Opinion", ""],
+    ),
+    "many tags are no sections": (
+        [["A School", "hijab", "Living", "News", "living"], ["A Band", "Living", "x", "y", "z"]],
+        ["Living", "Living"],
+    ),
+    "a feed of one section": ([["Sport"]] * 6, ["Sport"] * 6),
+    "a story of its own": ([["Politics"], ["Culture"], []], ["Politics", "Culture", ""]),
+}
+
+
+@pytest.mark.parametrize("case", SECTIONS)
+def test_a_section_is_what_stories_have_in_common(case: str) -> None:
+    tags, sections = SECTIONS[case]
+    assert choose_sections(tags) == sections
 
 
 HOSTILE = {
@@ -237,6 +278,25 @@ class _Site(BaseHTTPRequestHandler):
             self.send_header("Content-Encoding", "gzip")
             self.end_headers()
             self.wfile.write(gzip.compress(b"0" * 20_000_000))
+        elif self.path == "/packed":
+            self.send_response(200)
+            self.send_header("Content-Encoding", "gzip")
+            self.end_headers()
+            self.wfile.write(gzip.compress(b"hello" * 50_000))
+        elif self.path == "/bomb-in-a-bomb":
+            self.send_response(200)
+            self.send_header("Content-Encoding", "gzip, gzip")
+            self.end_headers()
+            self.wfile.write(gzip.compress(gzip.compress(b"0" * 20_000_000)))
+        elif self.path == "/no-gzip":
+            self.send_response(200)
+            self.send_header("Content-Encoding", "gzip")
+            self.end_headers()
+            self.wfile.write(b"hello")
+        elif self.path == "/busy":
+            self.send_response(503)
+            self.send_header("Retry-After", "600")
+            self.end_headers()
         elif self.path == "/nowhere":
             self.send_response(302)
             self.send_header("Location", "http://[::1")
@@ -292,6 +352,9 @@ def test_an_unchanged_page_is_not_fetched_again(site: str) -> None:
         ("/inside", "private network"),
         ("/round", "redirects more than"),
         ("/bomb", "larger than"),
+        ("/bomb-in-a-bomb", "packed as"),
+        ("/no-gzip", "packed wrongly"),
+        ("/busy", "503"),
         ("/missing", "404"),
         ("/nowhere", "check the address"),
         ("/noport", "check the address"),
@@ -301,6 +364,74 @@ def test_what_a_site_does_wrong_is_said_in_one_sentence(site: str, path: str, sa
     with pytest.raises(FetchError, match=said) as refusal:
         fetch(site + path, allow=ALLOWED, limits=Limits(octets=1_000_000))
     assert "\n" not in str(refusal.value)
+
+
+def test_a_packed_page_is_unpacked_piece_by_piece(site: str) -> None:
+    fetched = fetch(site + "/packed", allow=ALLOWED)
+    assert isinstance(fetched, Fetched)
+    assert fetched.body == b"hello" * 50_000
+
+
+def test_a_site_that_is_busy_says_for_how_long(site: str) -> None:
+    with pytest.raises(FetchError) as refusal:
+        fetch(site + "/busy", allow=ALLOWED)
+    assert refusal.value.retry_after == timedelta(minutes=10)
+
+
+def test_a_name_that_points_inside_is_refused_and_asked_for_once(
+    site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is connected to is what was checked; nobody asks the name server a second time."""
+    port = int(site.rpartition(":")[2])
+    asked: list[str] = []
+
+    def resolve(host: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+        asked.append(host)
+        address = "127.0.0.1" if len(asked) == 1 else "169.254.169.254"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    fetched = fetch(f"http://rebound.test:{port}/page", allow=frozenset({"rebound.test"}))
+    assert isinstance(fetched, Fetched)
+    assert asked == ["rebound.test"]
+    with pytest.raises(FetchError, match="private network"):
+        fetch(f"http://rebound.test:{port}/page")
+
+
+def test_a_name_server_that_keeps_silent_is_left_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def silent(*_: object, **__: object) -> None:
+        answered.wait(20)
+        raise OSError("no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    began = time.monotonic()
+    with pytest.raises(FetchError, match="too slow"):
+        fetch("http://silent.test/", limits=Limits(seconds=0.3))
+    assert time.monotonic() - began < 5
+    answered.set()
+
+
+@pytest.mark.parametrize("encoding", ["utf-7", "cp037", "utf-16-be", "utf-32"])
+def test_entities_grow_in_no_encoding(encoding: str) -> None:
+    bomb = (
+        f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE rss [<!ENTITY a "boom">'
+        '<!ENTITY b "&a;&a;&a;">]><rss version="2.0"><channel><title>x</title><item>'
+        "<title>T&b;</title><link>https://news.test/a</link></item></channel></rss>"
+    ).encode(encoding)
+    with contextlib.suppress(UnreadableFeed):
+        assert "boomboom" not in repr(parse_feed(bomb, url="f"))
+
+
+def test_entities_do_not_hide_behind_an_encoding_that_is_declared() -> None:
+    hidden = (
+        b'<?xml version="1.0" encoding="utf-7"?><!DOCTYPE rss [+ADw-!ENTITY a "boom">]>'
+        b'<rss version="2.0"><channel><item><title>&a;&a;</title><link>https://news.test/a</link>'
+        b"</item></channel></rss>"
+    )
+    with pytest.raises(UnreadableFeed, match="encoding"):
+        parse_feed(hidden, url="f")
 
 
 @pytest.mark.parametrize("path", ["/dripping", "/dripping-headers"])
@@ -316,7 +447,13 @@ def test_a_site_that_drips_is_left_in_time(site: str, path: str) -> None:
     [
         "http://127.0.0.1/", "http://localhost/", "http://[::1]/", "http://10.0.0.1/",
         "http://169.254.169.254/", "http://[::ffff:127.0.0.1]/", "http://0.0.0.0/",
-        "http://2130706433/", "http://192.168.1.1/",
+        "http://2130706433/", "http://192.168.1.1/", "http://0x7f.1/", "http://172.16.0.1/",
+        "http://100.100.100.200/", "http://192.0.0.192/", "http://168.63.129.16/",
+        "http://[::ffff:169.254.169.254]/", "http://[::127.0.0.1]/", "http://[fe80::1]/",
+        "http://[fec0::1]/", "http://[fd00:ec2::254]/", "http://[2002:7f00:1::]/",
+        "http://[64:ff9b::7f00:1]/", "http://[64:ff9b:1::7f00:1]/", "http://[2001:0:1::1]/",
+        "http://[ff02::1]/", "http://224.0.0.1/", "http://255.255.255.255/",
+        "http://user:word@127.0.0.1/", "http://localhost./",
     ],
 )  # fmt: skip
 def test_private_addresses_are_not_fetched_unless_named(url: str) -> None:

@@ -11,12 +11,16 @@ from mailer.store.models.consents import (
     PendingLeaf,
 )
 from mailer.store.models.content import (
+    Approval,
     Article,
+    ArticleSource,
     Campaign,
     Canary,
     Digest,
     DigestArticle,
+    DigestMark,
     Feed,
+    Seed,
     Variant,
 )
 from mailer.store.models.installation import Installation, Publisher, Worker
@@ -32,7 +36,9 @@ from mailer.store.models.relays import ProviderHold, Relay, RelayDay, RelayState
 from mailer.store.models.sending import Feedback, attempt, delivery
 
 __all__ = [
+    "Approval",
     "Article",
+    "ArticleSource",
     "Base",
     "Campaign",
     "Canary",
@@ -40,6 +46,7 @@ __all__ = [
     "ConsentEvidence",
     "Digest",
     "DigestArticle",
+    "DigestMark",
     "Erasure",
     "Feed",
     "Feedback",
@@ -59,6 +66,7 @@ __all__ = [
     "Relay",
     "RelayDay",
     "RelayState",
+    "Seed",
     "Subscriber",
     "Subscription",
     "Suppression",

@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from mailer.domain.canary import CanaryOrder
+from mailer.domain.rules import Rules
 from mailer.store.models.base import Base, BigId, id_column, newsletter_key
 from mailer.store.models.readers import Newsletter, Purpose
 
@@ -25,9 +26,16 @@ class Feed(Base):
     title: Mapped[str]
     etag: Mapped[str]
     last_modified: Mapped[str]
+    name: Mapped[str] = mapped_column(server_default="")  # what people see, else its title
+    section: Mapped[str] = mapped_column(server_default="")
+    """Of all its articles, whatever the feed says; empty: as the feed says."""
     last_success_at: Mapped[datetime | None]
     last_error: Mapped[str]
     last_error_at: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(server_default="0")  # one after the other
+    failing_since: Mapped[datetime | None]
+    next_read_at: Mapped[datetime | None]
+    """Not before then by itself: when its time comes, or while it is left alone."""
 
 
 class Article(Base):
@@ -48,10 +56,25 @@ class Article(Base):
     language: Mapped[str]
     published_at: Mapped[datetime | None]
     added_at: Mapped[datetime]
+    updated_at: Mapped[datetime | None]
+    """When its title, summary or date changed after we had read it; None: never."""
     edited_fields: Mapped[list[Any]] = mapped_column(server_default="[]")
     """What an editor has changed: the next reading of the feed leaves it alone."""
     removed_at: Mapped[datetime | None]
     """Since when the story is gone; its row stays, or the next reading would bring it back."""
+
+
+class ArticleSource(Base):
+    """A feed that carries an article: the first is the article's own, others may follow."""
+
+    __tablename__ = "article_source"
+
+    article_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("article.id", ondelete="CASCADE"), primary_key=True
+    )
+    feed_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("feed.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
 
 
 class Digest(Base):
@@ -69,6 +92,12 @@ class Digest(Base):
     template: Mapped[str]
     max_articles: Mapped[int]
     min_articles: Mapped[int]
+    rules: Mapped[dict[str, Any]] = mapped_column(server_default="{}")  # `domain.rules.Rules`
+    approve_by: Mapped[str] = mapped_column(server_default="")
+    """Who is asked before it goes; empty: nobody, or who it was has been forgotten."""
+    approve_hash: Mapped[str] = mapped_column(server_default="")
+    """Of that address; while it is here, nothing goes without an approval."""
+    approve_seconds: Mapped[int] = mapped_column(server_default="43200")  # how long they have
     paused: Mapped[bool]
     next_run_at: Mapped[datetime]
     busy_until: Mapped[datetime | None]  # somebody reads its feeds, or it is left alone
@@ -78,9 +107,32 @@ class Digest(Base):
     newsletter: Mapped[Newsletter] = relationship()
     purpose: Mapped[Purpose] = relationship()
 
+    @property
+    def selection(self) -> Rules:
+        """The rules by which it selects."""
+        return Rules.from_kept(self.rules, self.max_articles, self.min_articles)
+
+
+class DigestMark(Base):
+    """What an editor has said of an article, for one digest."""
+
+    __tablename__ = "digest_mark"
+
+    digest_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("digest.id", ondelete="CASCADE"), primary_key=True
+    )
+    article_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("article.id", ondelete="CASCADE"), primary_key=True
+    )
+    mark: Mapped[str]
+    marked_at: Mapped[datetime]
+
 
 class DigestArticle(Base):
-    """The sent-once ledger of a digest: an article that it has used is never used again."""
+    """The sent-once ledger of a digest: an article that it has used is never used again.
+
+    Unless its campaign ended before it had begun, so that no reader got it.
+    """
 
     __tablename__ = "digest_article"
 
@@ -91,6 +143,8 @@ class DigestArticle(Base):
         BigId, ForeignKey("article.id", ondelete="CASCADE"), primary_key=True
     )
     campaign_id: Mapped[int] = mapped_column(BigId, ForeignKey("campaign.id", ondelete="CASCADE"))
+    told_by: Mapped[int | None] = mapped_column(BigInteger)
+    """The article that told its story in its place; None where it stood in the mail itself."""
 
 
 class Campaign(Base):
@@ -121,6 +175,7 @@ class Campaign(Base):
     spread_seconds: Mapped[int] = mapped_column(server_default="0")  # over which mails come due
     ends_at: Mapped[datetime | None]  # what is not sent by then is of no use; set at the start
     finished_at: Mapped[datetime | None]
+    seeded_at: Mapped[datetime | None]  # since when its seed addresses have had their copies
     period: Mapped[int]  # year * 100 + month of planning: the partition of all its deliveries
     upper_subscriber_id: Mapped[int] = mapped_column(
         BigInteger
@@ -134,6 +189,7 @@ class Campaign(Base):
     newsletter: Mapped[Newsletter] = relationship()
     purpose: Mapped[Purpose] = relationship()
     canary: Mapped[Canary | None] = relationship(cascade="all, delete-orphan")
+    approval: Mapped[Approval | None] = relationship(cascade="all, delete-orphan")
 
     @property
     def held(self) -> bool:
@@ -169,6 +225,38 @@ class Canary(Base):
         """What was ordered."""
         wait = timedelta(seconds=self.wait_seconds)
         return CanaryOrder(self.size, self.share, self.failed_limit, wait)
+
+
+class Approval(Base):
+    """An editor's word on a campaign, without which it does not go.
+
+    Written only by who holds the lock on the campaign's row.
+    """
+
+    __tablename__ = "approval"
+
+    campaign_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("campaign.id", ondelete="CASCADE"), primary_key=True
+    )
+    recipient: Mapped[str]  # empty once there is nothing more to ask
+    recipient_hash: Mapped[str]
+    until: Mapped[datetime]  # silence until then is a no
+    asked_at: Mapped[datetime | None]
+    decision: Mapped[str] = mapped_column(server_default="")  # `domain.approvals.Decision`
+    decided_at: Mapped[datetime | None]
+
+
+class Seed(Base):
+    """An address of the house that gets a copy of every campaign; no reader."""
+
+    __tablename__ = "seed"
+    __table_args__ = (UniqueConstraint("newsletter_id", "address_hash"),)
+
+    id: Mapped[id_column]
+    newsletter_id: Mapped[newsletter_key]
+    email: Mapped[str]
+    address_hash: Mapped[str]
+    added_at: Mapped[datetime]
 
 
 class Variant(Base):

@@ -10,6 +10,7 @@ from mailer.rendering.dkim import DkimSigner
 from mailer.rendering.environment import MessageTemplate, TemplateRefused, load_template
 from mailer.rendering.headers import HeaderRefused, StaticHeaders
 from mailer.rendering.html import plain_text, sanitise_operator_html
+from mailer.rendering.looks import look
 from mailer.rendering.message import CompiledMessage
 from mailer.rendering.personalise import ReaderValues
 from mailer.rendering.signed import SignedMessage
@@ -25,6 +26,7 @@ __all__ = [
     "TemplateRefused",
     "compile_message",
     "load_template",
+    "look",
     "plain_text",
     "sanitise_operator_html",
 ]

@@ -6,6 +6,7 @@ They are compiled in memory when a language is first asked for, so that nothing 
 
 from mailer.locales.catalogues import (
     LANGUAGES,
+    READ,
     Fault,
     catalogue_for,
     faults,
@@ -17,6 +18,7 @@ from mailer.locales.marking import N_
 __all__ = [
     "LANGUAGES",
     "N_",
+    "READ",
     "Fault",
     "catalogue_for",
     "faults",

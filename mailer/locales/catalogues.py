@@ -19,6 +19,8 @@ SOURCE = "en"
 """The language of the templates; it needs no catalogue."""
 LANGUAGES = (SOURCE, "am", "ar", "fr", "ha", "pt", "sw")
 """Every language that mails and pages speak."""
+READ = frozenset({SOURCE})
+"""The languages whose words a native speaker has read from beginning to end."""
 
 FOLDER = Path(__file__).parent / "catalogues"
 TEMPLATE = FOLDER / "messages.pot"

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
+from babel import Locale
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
-from mailer.locales.catalogues import FOLDER, LANGUAGES, SOURCE, TEMPLATE
+from mailer.locales.catalogues import FOLDER, LANGUAGES, READ, SOURCE, TEMPLATE
 
 _PROJECT = Path(__file__).resolve().parent.parent.parent
 _KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None}
@@ -34,6 +35,7 @@ def extracted() -> Catalog:
     return catalogue
 
 
+UNREAD = "No native speaker has read it yet: corrections are welcome."
 _HEADER = "# Every sentence that readers see. Written by `make messages`: do not edit."
 
 
@@ -68,6 +70,12 @@ def as_text(catalogue: Catalog) -> str:
     return "\n".join(line for line in lines if not line.startswith(dated)) + "\n"
 
 
+def _header(language: str) -> str:
+    name = Locale.parse(language).get_display_name("en")
+    read = "A native speaker has read it." if language in READ else UNREAD
+    return f"# {name}. {read}"
+
+
 def main() -> None:
     """Write the template, and bring every catalogue up to it."""
     FOLDER.mkdir(exist_ok=True)
@@ -82,6 +90,8 @@ def main() -> None:
             with path.open("rb") as file:
                 catalogue = read_po(file, locale=language)
         catalogue.update(template)
+        catalogue.header_comment = _header(language)
+        catalogue.fuzzy = False  # of the header, which says nothing that could be wrong
         path.write_text(as_text(catalogue), "utf-8")
 
 

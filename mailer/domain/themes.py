@@ -72,11 +72,14 @@ def theme_of(settings: Mapping[str, str]) -> Theme:
     font = settings.get("font", "newspaper")
     if font not in FONTS:
         raise BadTheme(f"“{font}” is no font: choose {', '.join(FONTS)}.")
+    logo, logo_alt, logo_width = _logo(settings)
     return Theme(
         light=_palette(colours, "", settings),
         dark=_palette(colours, "dark_", settings),
         font=font,
-        **_logo(settings),
+        logo=logo,
+        logo_alt=logo_alt,
+        logo_width=logo_width,
         footer=_footer(settings),
         adjusted=tuple(adjusted),
     )
@@ -107,6 +110,7 @@ def _colours(settings: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
 def _palette(colours: Mapping[str, str], scheme: str, settings: Mapping[str, str]) -> Palette:
     named = {name: colours[scheme + name] for name in ("accent", "paper", "sheet", "ink", "quiet")}
     tint = _tint(named["sheet"], named["paper"], named["ink"])
+    dark = scheme.replace("_", "-")
     for name in ("ink", "quiet", "accent"):
         grounds = {"sheet": named["sheet"], "quotations": tint}
         if name == "quiet":
@@ -115,8 +119,8 @@ def _palette(colours: Mapping[str, str], scheme: str, settings: Mapping[str, str
             if contrast(named[name], colour) < READABLE:
                 advice = _advice(scheme, name, named[name], grounds, settings)
                 raise BadTheme(
-                    f"{scheme}{name} {named[name]} cannot be read on {scheme}{ground} {colour}: the "
-                    f"contrast is {contrast(named[name], colour):.2f}:1, and {READABLE}:1 is "
+                    f"{dark}{name} {named[name]} cannot be read on {dark}{ground} {colour}: "
+                    f"the contrast is {contrast(named[name], colour):.2f}:1, and {READABLE}:1 is "
                     f"needed: {advice}."
                 )
     on_accent = (ink for ink in _ON_ACCENT if contrast(ink, named["accent"]) >= READABLE)
@@ -129,7 +133,7 @@ def _advice(
 ) -> str:
     """Return what to do about a text that cannot be read."""
     if scheme + name not in settings:
-        return f"choose other grounds, or give {scheme}{name} too"
+        return f"choose other grounds, or give {scheme.replace('_', '-')}{name} too"
     better = readable_on(colour, *grounds.values())
     return f"{better} would do" if better else "choose other grounds too"
 
@@ -139,7 +143,7 @@ def _tint(sheet: str, paper: str, ink: str) -> str:
     return mix(mix(sheet, paper, 0.5), ink, 0.02)
 
 
-def _logo(settings: Mapping[str, str]) -> dict[str, str | int]:
+def _logo(settings: Mapping[str, str]) -> tuple[str, str, int]:
     logo, alt = settings.get("logo", ""), settings.get("logo_alt", "")
     width = settings.get("logo_width", "200")
     if logo and not logo.startswith(("https://", "http://")):
@@ -152,7 +156,7 @@ def _logo(settings: Mapping[str, str]) -> dict[str, str | int]:
         )
     if not width.isascii() or not width.isdigit() or not 16 <= int(width) <= LARGEST_LOGO:
         raise BadTheme(f"The logo's width is a number of pixels from 16 to {LARGEST_LOGO}.")
-    return {"logo": logo, "logo_alt": alt, "logo_width": int(width)}
+    return logo, alt, int(width)
 
 
 def _footer(settings: Mapping[str, str]) -> str:

@@ -6,9 +6,11 @@ in a catalogue is empty, what has changed is fuzzy, and what is said no more goe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from babel import Locale
 from babel.messages.catalog import Catalog
@@ -29,9 +31,8 @@ _SOURCES = (
 def extracted() -> Catalog:
     """Return every message of a checkout, by file, without line numbers: they change too often."""
     catalogue = Catalog(project="newsroom-mailer", charset="utf-8", header_comment=_HEADER)
-    for place in sorted(_found(), key=str):
-        file, message, comments = place
-        catalogue.add(message, locations=[(file, None)], auto_comments=comments)
+    for file, message, comments in sorted(_found(), key=str):
+        catalogue.add(message, locations=[(file, 0)], auto_comments=comments)
     return catalogue
 
 
@@ -39,7 +40,7 @@ UNREAD = "No native speaker has read it yet: corrections are welcome."
 _HEADER = "# Every sentence that readers see. Written by `make messages`: do not edit."
 
 
-def _found() -> Iterator[tuple[str, tuple[str, str] | str, tuple[str, ...]]]:
+def _found() -> Iterator[tuple[str, Any, tuple[str, ...]]]:
     for folder, methods, skipped in _SOURCES:
         found = extract_from_dir(
             _PROJECT / folder,
@@ -47,17 +48,27 @@ def _found() -> Iterator[tuple[str, tuple[str, str] | str, tuple[str, ...]]]:
             options_map={"**": _OPTIONS},
             keywords=_KEYWORDS,
             comment_tags=("For translators:",),
-            directory_filter=lambda path, skipped=skipped: Path(path).name not in skipped,
+            directory_filter=partial(_is_read, skipped),
         )
         for file, _line, message, comments, _context in found:
             yield f"{folder}/{Path(file).as_posix()}", message, tuple(comments)
+
+
+def _is_read(skipped: Collection[str], path: str) -> bool:
+    return Path(path).name not in skipped
 
 
 def as_text(catalogue: Catalog) -> str:
     """Return the catalogue as a .po file without anything that depends on the time."""
     buffer = BytesIO()
     write_po(
-        buffer, catalogue, width=100, omit_header=False, sort_by_file=False, ignore_obsolete=True
+        buffer,
+        catalogue,
+        width=100,
+        omit_header=False,
+        sort_by_file=False,
+        ignore_obsolete=True,
+        include_lineno=False,
     )
     lines = buffer.getvalue().decode().splitlines()
     dated = (

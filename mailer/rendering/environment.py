@@ -152,7 +152,5 @@ def _refuse(file: str, error: Exception) -> NoReturn:
     templates = [frame for frame in frames if frame.filename.endswith((".html", ".txt"))]
     line = f", line {templates[-1].lineno}" if templates else ""
     said = str(error).rstrip(".") or type(error).__name__
-    where = Path(templates[-1].filename).name if templates else Path(file).name
-    raise TemplateRefused(
-        f"Template {file.split('/')[0]}/{where}{line}: {said}. Mend the template."
-    ) from None
+    where = "/".join(Path(templates[-1].filename).parts[-2:]) if templates else file
+    raise TemplateRefused(f"Template {where}{line}: {said}. Mend the template.") from None

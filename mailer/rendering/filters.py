@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from babel.dates import format_date, format_time
-from jinja2 import pass_eval_context
-from jinja2.nodes import EvalContext
+from jinja2 import pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from mailer.domain.locales import direction
@@ -36,12 +36,13 @@ def locale_dir(locale: str) -> str:
     return direction(locale)
 
 
-@pass_eval_context
-def isolated(context: EvalContext, text: str) -> str:
+@pass_context
+def isolated(context: Context, text: str) -> str:
     """Keep a name's direction to itself, so that it turns nothing around it."""
-    if context.autoescape:
+    if context.eval_ctx.autoescape:
         return Markup("<bdi>{}</bdi>").format(escape(text))
-    return f"\u2068{text}\u2069" if first_direction(text) == "rtl" else text
+    around = context.resolve("newsletter")["dir"]
+    return text if first_direction(text) in (around, None) else f"\u2068{text}\u2069"
 
 
 def same_language(one: str, other: str) -> bool:

@@ -53,8 +53,8 @@ def first_direction(text: str) -> str | None:
 def tidy(text: str, direction: str) -> str:
     """Return a whole mail's text: one empty line at most, no spaces at ends, one direction.
 
-    In a right-to-left mail a line that begins with a Latin name would be laid out from the left:
-    a mark before it, which nobody sees, keeps it where it belongs.
+    In a right-to-left mail a rule, or a line that begins with a Latin name, would be laid out from
+    the left: a mark before it, which nobody sees, keeps it where it belongs.
     """
     lines = (line.rstrip() for line in _EMPTY_LINES.sub("\n\n", text).split("\n"))
     if direction == "rtl":
@@ -63,10 +63,10 @@ def tidy(text: str, direction: str) -> str:
 
 
 def _turned(line: str) -> str:
-    strays = first_direction(line) == "ltr" and any(
-        bidirectional(character) in ("R", "AL") for character in line
-    )
-    return _RIGHT_TO_LEFT_MARK + line if strays else line
+    letters = {bidirectional(character) for character in line}
+    is_rule = bool(line) and not letters & {"L", "R", "AL"}
+    strays = first_direction(line) == "ltr" and bool(letters & {"R", "AL"})
+    return _RIGHT_TO_LEFT_MARK + line if is_rule or strays else line
 
 
 def _lines(line: str, width: int, indent: str, hanging: str) -> list[str]:

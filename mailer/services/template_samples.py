@@ -1,4 +1,4 @@
-"""What a template looks like before there is anything to send: invented content in four languages."""
+"""What a template looks like before there is anything to send: invented content."""
 
 from __future__ import annotations
 

@@ -80,8 +80,10 @@ def preview_server(
                     self._answer("text/html", _frame(name, wanted))
                 case "/mail":
                     self._answer("text/html", _mail(rendered, wanted))
+                case "/dark":
+                    self._answer("text/html", _dark(_mail(rendered, wanted)))
                 case "/text":
-                    self._answer("text/plain", _text(rendered, wanted))
+                    self._answer("text/html", _text(rendered, wanted))
                 case "/version":
                     self._answer("application/json", json.dumps(_version(folders)))
                 case _:
@@ -147,12 +149,21 @@ def _mail(rendered: Rendered, locale: str | None) -> str:
         )
 
 
+def _dark(html: str) -> str:
+    """Return the mail as it is where dark mode is on."""
+    return html.replace("@media (prefers-color-scheme: dark)", "@media all")
+
+
 def _text(rendered: Rendered, locale: str | None) -> str:
     from mailer.services.template_samples import sample_reader
 
     try:
         message = rendered(locale, pictures_inside())
+        values = sample_reader()
+        said = f"Subject: {message.subject(values)}\n\n{message.preview_text(values)}"
     except Refusal as refusal:
-        return str(refusal)
-    values = sample_reader()
-    return f"Subject: {message.subject(values)}\n\n{message.preview_text(values)}"
+        said = str(refusal)
+    return (
+        '<!DOCTYPE html><html lang="en"><title>Text</title><pre style="unicode-bidi: plaintext; '
+        f'text-align: start; white-space: pre-wrap">{escape(said)}</pre></html>'
+    )

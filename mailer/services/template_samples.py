@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.resources import files
@@ -112,7 +112,7 @@ def _told(content: Mapping[str, Any], name: str, pictures: Mapping[str, str]) ->
             "answer_by": "2026-12-31T12:00:00+00:00",
             "body_html": content["body_html"] if name == "announcement" else "",
         },
-        "articles": [] if name == "announcement" else _articles(content["stories"], pictures),
+        "articles": [] if name == "announcement" else _articles(content, pictures),
         "purposes": labels[:2],
         "notice": content["notice"]
         if name == "confirmation"
@@ -123,9 +123,7 @@ def _told(content: Mapping[str, Any], name: str, pictures: Mapping[str, str]) ->
     }
 
 
-def _articles(
-    stories: Sequence[Mapping[str, str]], pictures: Mapping[str, str]
-) -> list[dict[str, Any]]:
+def _articles(content: Mapping[str, Any], pictures: Mapping[str, str]) -> list[dict[str, Any]]:
     width, height = _SIZE
     return [
         {
@@ -136,13 +134,13 @@ def _articles(
             "section": story["section"],
             "author": story["author"],
             "published_at": _MOMENT.isoformat(),
-            "language": "",
+            "language": content["language"],
             "image": {
                 "url": pictures[picture], "alt": story["caption"], "caption": story["caption"],
                 "credit": story["credit"], "width": width, "height": height,
             },
         }
-        for number, (story, picture) in enumerate(zip(stories, PICTURES, strict=True), start=1)
+        for number, (story, picture) in enumerate(zip(content["stories"], PICTURES, strict=True), start=1)
     ]  # fmt: skip
 
 
@@ -154,5 +152,6 @@ def _samples() -> dict[str, dict[str, Any]]:
 
 
 def _stories(locale: str) -> dict[str, Any]:
-    samples = _samples()
-    return samples.get(locale.split("-")[0], samples["en"])
+    samples, language = _samples(), locale.split("-")[0]
+    spoken = language if language in samples else "en"
+    return {**samples[spoken], "language": spoken}

@@ -72,7 +72,9 @@ def test_a_right_to_left_mail_really_mirrors() -> None:
     assert "→" not in source
     assert "letter-spacing" not in source.split("<body")[1].replace("letter-spacing:0", "")
     assert "text-transform: uppercase" not in source
-    assert "margin-right: 24px" in MAILS["confirmation", "ar"].replace("margin-right:24px", "margin-right: 24px")
+    assert "margin-right: 24px" in MAILS["confirmation", "ar"].replace(
+        "margin-right:24px", "margin-right: 24px"
+    )
     assert "→" in MAILS["story", "en"]
 
 

@@ -125,6 +125,7 @@ def _told(content: Mapping[str, Any], name: str, pictures: Mapping[str, str]) ->
 
 def _articles(content: Mapping[str, Any], pictures: Mapping[str, str]) -> list[dict[str, Any]]:
     width, height = _SIZE
+    told = zip(content["stories"], PICTURES, strict=True)
     return [
         {
             "id": number,
@@ -140,7 +141,7 @@ def _articles(content: Mapping[str, Any], pictures: Mapping[str, str]) -> list[d
                 "credit": story["credit"], "width": width, "height": height,
             },
         }
-        for number, (story, picture) in enumerate(zip(content["stories"], PICTURES, strict=True), start=1)
+        for number, (story, picture) in enumerate(told, start=1)
     ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import lxml.html
 import pytest
@@ -13,7 +14,7 @@ from mailer.rendering import CompiledMessage
 from mailer.services.template_samples import PICTURES, sample_message, sample_reader
 
 MAILS = {
-    (name, locale): next(content for path, content in rendered(name, locale) if path.suffix == ".html")
+    (name, locale): dict((path.suffix, text) for path, text in rendered(name, locale))[".html"]
     for name in NAMES
     for locale in LOCALES
 }  # fmt: skip
@@ -40,7 +41,7 @@ def test_there_is_one_h1_and_no_level_is_skipped(mail: tuple[str, str, HtmlEleme
     levels = [int(e.tag[1]) for e in mail[2].iter("h1", "h2", "h3", "h4", "h5", "h6")]
     assert levels.count(1) == 1
     assert levels[0] == 1
-    assert all(later - earlier <= 1 for earlier, later in zip(levels, levels[1:], strict=False))
+    assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
 
 
 def test_tables_are_for_layout_and_pictures_have_words(mail: tuple[str, str, HtmlElement]) -> None:

@@ -31,15 +31,15 @@ def mix(colour: str, other: str, share: float) -> str:
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
 
 
-def readable_on(colour: str, *grounds: str) -> str | None:
-    """Return the nearest colour that can be read on all grounds; None where there is none.
+def readable_on(colour: str, *grounds: str, least: float = READABLE) -> str | None:
+    """Return the nearest colour of that contrast on all grounds; None where there is none.
 
     It goes towards black or white, whichever is nearer.
     """
     for step in range(_STEPS + 1):
         for end in ("#000000", "#ffffff"):
             candidate = mix(colour, end, step / _STEPS)
-            if all(contrast(candidate, ground) >= READABLE for ground in grounds):
+            if all(contrast(candidate, ground) >= least for ground in grounds):
                 return candidate
     return None
 

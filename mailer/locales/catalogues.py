@@ -94,15 +94,19 @@ def _faults_of(language: str, wanted: dict[str, Message]) -> Iterator[Fault]:
 
 
 def _complete(message: Message) -> bool:
+    return all(_forms(message))
+
+
+def _forms(message: Message) -> tuple[str, ...]:
     said = message.string
-    return all(said) if isinstance(said, tuple | list) else bool(said)
+    return (said or "",) if isinstance(said, str | None) else tuple(said)
 
 
 def _says_the_same(message: Message) -> bool:
     """Say whether every form names what the English names; a plural may leave its number out."""
     wanted = set(_PLACEHOLDER.findall(_key(message)))
     plural = not isinstance(message.id, str)
-    for form in message.string if plural else (message.string,):
+    for form in _forms(message):
         named = set(_PLACEHOLDER.findall(form))
         if named - wanted or (wanted - named and not plural) or "%" in _PLACEHOLDER.sub("", form):
             return False

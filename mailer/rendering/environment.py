@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -98,8 +99,8 @@ def load_template(name: str, own_folder: Path | None = None, locale: str = "en")
     known = template_names(own_folder)
     if name not in known:
         raise TemplateRefused(f"There is no template “{name}”: there are {', '.join(known)}.")
-    folders = [folder for folder in (own_folder, built_in_folder()) if folder is not None]
-    return MessageTemplate(name, _environment(folders, locale), locale)
+    folders = tuple(folder for folder in (own_folder, built_in_folder()) if folder is not None)
+    return MessageTemplate(name, _environment(folders, locale, _files(own_folder)), locale)
 
 
 def template_names(own_folder: Path | None = None) -> list[str]:
@@ -123,7 +124,21 @@ def built_in_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "templates" / "email"
 
 
-def _environment(folders: list[Path], locale: str) -> ImmutableSandboxedEnvironment:
+def _files(folder: Path | None) -> frozenset[str]:
+    """Return the names of the operator's own files: one that is new stands for one of ours."""
+    if folder is None or not folder.is_dir():
+        return frozenset()
+    return frozenset(str(path) for path in folder.rglob("*"))
+
+
+@lru_cache(maxsize=32)
+def _environment(
+    folders: tuple[Path, ...], locale: str, own_files: frozenset[str]
+) -> ImmutableSandboxedEnvironment:
+    """Return the sandbox; it is kept, for Jinja takes longer to compile than premailer to inline.
+
+    A file that changes is read again; one that is added or taken away makes a sandbox of its own.
+    """
     environment = _Sandbox(
         loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
         autoescape=lambda name: bool(name and name.endswith(".html")),

@@ -14,7 +14,7 @@ from mailer.rendering import CompiledMessage
 from mailer.services.template_samples import PICTURES, sample_message, sample_reader
 
 MAILS = {
-    (name, locale): dict((path.suffix, text) for path, text in rendered(name, locale))[".html"]
+    (name, locale): {path.suffix: text for path, text in rendered(name, locale)}[".html"]
     for name in NAMES
     for locale in LOCALES
 }  # fmt: skip

@@ -23,6 +23,8 @@ COLOURS = {
 
 _ON_ACCENT = ("#ffffff", "#1f1b16", "#000000")
 """What buttons are written in: the first that can be read; on any colour, one of them can."""
+_CLEAR = 6.0
+"""The contrast of an accent that we choose ourselves: one that is just readable looks dull."""
 _PICTURES = (".png", ".jpg", ".jpeg")
 
 
@@ -94,9 +96,7 @@ def _colours(settings: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     if "accent" in settings and "dark_accent" not in settings:
         ground = colours["dark_sheet"]
         wanted = colours["accent"]
-        found = readable_on(
-            wanted, ground, _tint(ground, colours["dark_paper"], colours["dark_ink"])
-        )
+        found = readable_on(wanted, ground, _tint(colours, "dark_"), least=_CLEAR)
         if found is not None:
             colours["dark_accent"] = found
         if found is not None and found != wanted:
@@ -109,7 +109,7 @@ def _colours(settings: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
 
 def _palette(colours: Mapping[str, str], scheme: str, settings: Mapping[str, str]) -> Palette:
     named = {name: colours[scheme + name] for name in ("accent", "paper", "sheet", "ink", "quiet")}
-    tint = _tint(named["sheet"], named["paper"], named["ink"])
+    tint = _tint(colours, scheme)
     dark = scheme.replace("_", "-")
     for name in ("ink", "quiet", "accent"):
         grounds = {"sheet": named["sheet"], "quotations": tint}
@@ -138,9 +138,10 @@ def _advice(
     return f"{better} would do" if better else "choose other grounds too"
 
 
-def _tint(sheet: str, paper: str, ink: str) -> str:
-    """Return the ground of quotations: between sheet and paper, with a breath of ink."""
-    return mix(mix(sheet, paper, 0.5), ink, 0.02)
+def _tint(colours: Mapping[str, str], scheme: str) -> str:
+    """Return the ground of quotations: towards the paper in light, out of the dark in dark."""
+    sheet, paper, ink = (colours[scheme + name] for name in ("sheet", "paper", "ink"))
+    return mix(sheet, ink, 0.06) if scheme else mix(mix(sheet, paper, 0.5), ink, 0.02)
 
 
 def _logo(settings: Mapping[str, str]) -> tuple[str, str, int]:

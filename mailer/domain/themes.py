@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mailer.domain.colours import READABLE, contrast, is_colour, mix, readable_on
 from mailer.domain.errors import Refusal
@@ -67,6 +68,13 @@ def theme_of(settings: Mapping[str, str]) -> Theme:
     Colours that are not set follow those that are: a dark accent is lightened until it can be
     read, and `adjusted` says so. A pair that was set and cannot be read is refused.
     """
+    return _decided(tuple(sorted(settings.items())))
+
+
+@lru_cache(maxsize=256)
+def _decided(items: tuple[tuple[str, str], ...]) -> Theme:
+    """Decide once: it takes milliseconds to look for a colour, and sign-ups come by the hundred."""
+    settings = dict(items)
     for name in settings:
         if name not in SETTINGS:
             raise BadTheme(f"A theme has no “{name}”: it has {', '.join(SETTINGS)}.")
@@ -147,6 +155,10 @@ def _tint(colours: Mapping[str, str], scheme: str) -> str:
 def _logo(settings: Mapping[str, str]) -> tuple[str, str, int]:
     logo, alt = settings.get("logo", ""), settings.get("logo_alt", "")
     width = settings.get("logo_width", "200")
+    if not (logo + alt).isprintable() or " " in logo:
+        raise BadTheme(
+            "The logo's address and its words are one line each, without odd characters."
+        )
     if logo and not logo.startswith(("https://", "http://")):
         raise BadTheme("The logo must be an address that begins with https://.")
     if logo and not logo.split("?")[0].lower().endswith(_PICTURES):

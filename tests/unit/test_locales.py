@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from babel import Locale
@@ -79,6 +81,15 @@ def test_a_language_that_nobody_has_read_says_so_in_its_catalogue() -> None:
         if language != "en":
             head = (FOLDER / f"{language}.po").read_text("utf-8").split("\n")[0]
             assert (UNREAD in head) == (language not in READ)
+
+
+def test_the_documentation_says_which_languages_nobody_has_read() -> None:
+    said = (Path(__file__).parents[2] / "docs/how-to/locales.md").read_text("utf-8")
+    sentence = re.search(r"\*\*No native speaker has read the (.*?) catalogue", said)
+    assert sentence is not None
+    named = set(re.findall(r"[A-Z]\w+", sentence.group(1)))
+    unread = {Locale.parse(language).get_display_name("en") for language in {*LANGUAGES} - READ}
+    assert named == unread
 
 
 def test_languages_are_offered_in_their_own_words() -> None:

@@ -67,6 +67,8 @@ def test_the_colour_that_is_advised_can_be_read(colour: str, ground: str) -> Non
         ({"logo": "javascript:x.png"}, "https"),
         ({"logo": "https://a.test/x.svg", "logo_alt": "x"}, "PNG or a JPEG"),
         ({"logo": "https://a.test/x.png"}, "--logo-alt"),
+        ({"logo": "https://a.test/x.png", "logo_alt": "two\nlines"}, "one line each"),
+        ({"logo": "https://a.test/x y.png", "logo_alt": "x"}, "one line each"),
         ({"logo_width": "900"}, "from 16 to 520"),
         ({"footer": "x" * 1001}, "shorten"),
         ({"footer": "a\x00b"}, "plain text"),

@@ -6,7 +6,7 @@ BIN := .venv/bin
 TESTERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash dev lint types imports unit bench format docs system clean
+.PHONY: help demo test crash dev lint types imports unit bench format docs messages golden system clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,12 @@ format: .venv/.dev ## put the code in order
 
 docs: .venv/.dev ## write the generated references anew
 	@$(BIN)/python -m mailer.cli.reference
+
+messages: .venv/.dev ## gather the sentences that readers see into the catalogues
+	@$(BIN)/python -m mailer.locales.extract
+
+golden: .venv/.dev ## write the mails that the tests compare with anew; look at the diff
+	@$(BIN)/python tests/golden/mails.py
 
 system: ## what the tests need beside Python: a browser, Postfix's smtp-sink and OpenDKIM's library (apt, when root)
 	@missing=""; \

@@ -64,7 +64,9 @@ def create(
         list[str] | None, typer.Option(help="An article's id; repeatable, in the mail's order.")
     ] = None,
     html: Annotated[Path | None, typer.Option(help="A file with the body, else articles.")] = None,
-    template: Annotated[str | None, typer.Option(help="A template of your own.")] = None,
+    template: Annotated[
+        str | None, typer.Option(help="A template of `mailer template list`; else by what it is.")
+    ] = None,
     lane: Annotated[str, typer.Option(help="regular, or breaking: goes first.")] = "regular",
     expires: Annotated[str | None, typer.Option(help="Not sent any more after this time.")] = None,
     as_json: AsJson = False,

@@ -52,6 +52,8 @@ def examine() -> Iterator[Finding]:
     yield _redis(settings)
     yield from _relays(settings)
     yield _public_url(settings)
+    yield _templates(settings)
+    yield _catalogues()
 
 
 def _home(settings: Settings) -> Finding:
@@ -166,6 +168,29 @@ def _public_url(settings: Settings) -> Finding:
             f"{settings.public_url} is not https: one-click leaving needs it (RFC 8058).",
         )
     return Finding("public URL", True, settings.public_url)
+
+
+def _templates(settings: Settings) -> Finding:
+    from mailer.services.own_templates import list_templates, template_faults
+
+    folder = settings.home / "templates"
+    own = [template.name for template in list_templates(folder) if template.own]
+    if not own and not (folder / "_layout").is_dir():
+        return Finding("templates", True, "none of your own")
+    fault = next(template_faults(folder, ("en",)), None)
+    if fault is not None:
+        return Finding("templates", False, f"{fault.says} See `mailer template check`.")
+    return Finding("templates", True, f"your own can be rendered: {', '.join(own) or '_layout'}")
+
+
+def _catalogues() -> Finding:
+    from mailer.locales import LANGUAGES, faults
+
+    behind = sorted({fault.language for fault in faults()})
+    if behind:
+        says = f"not everything is translated: {', '.join(behind)}. See `mailer template check`."
+        return Finding("languages", True, says, warns=True)
+    return Finding("languages", True, f"complete: {', '.join(LANGUAGES)}")
 
 
 def _mode(path: Path) -> int:

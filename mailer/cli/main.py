@@ -21,6 +21,8 @@ from mailer.domain.errors import Refusal
 NOUNS = {
     "publisher": "Who runs this installation.",
     "newsletter": "What readers subscribe to.",
+    "theme": "How a newsletter's mails look: logo, colours, fonts, footer.",
+    "template": "Templates of your own, and what templates look like.",
     "purpose": "What a consent is for; each is consented to on its own.",
     "notice": "The exact wording shown when consent is asked.",
     "feed": "Where articles come from.",

@@ -58,6 +58,8 @@ VERBS = {
             "consent audit", "consent checkpoint", "consent verify",
             "publisher show", "publisher edit",
             "newsletter add", "newsletter list", "newsletter show", "newsletter edit",
+            "theme show", "theme set", "theme reset",
+            "template list", "template copy", "template preview", "template check",
             "purpose add", "purpose list", "notice publish", "notice list", "notice show",
             "feed add", "feed edit", "feed list", "feed fetch", "feed remove",
             "article add", "article list", "article show", "article edit", "article remove",

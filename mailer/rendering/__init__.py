@@ -9,9 +9,11 @@ from mailer.rendering.compile import compile_message
 from mailer.rendering.dkim import DkimSigner
 from mailer.rendering.environment import MessageTemplate, TemplateRefused, load_template
 from mailer.rendering.headers import HeaderRefused, StaticHeaders
-from mailer.rendering.html import plain_text, sanitise_operator_html
+from mailer.rendering.html import sanitise_operator_html
+from mailer.rendering.looks import look
 from mailer.rendering.message import CompiledMessage
 from mailer.rendering.personalise import ReaderValues
+from mailer.rendering.plain import plain_text
 from mailer.rendering.signed import SignedMessage
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "TemplateRefused",
     "compile_message",
     "load_template",
+    "look",
     "plain_text",
     "sanitise_operator_html",
 ]

@@ -10,9 +10,10 @@ from markupsafe import Markup
 from mailer.domain.addresses import wire_address
 from mailer.rendering.environment import MessageTemplate, TemplateRefused
 from mailer.rendering.headers import StaticHeaders, literal_field, mailbox, text_field
-from mailer.rendering.html import inlined, plain_text, refuse_misplaced, sanitise_operator_html
+from mailer.rendering.html import inlined, refuse_misplaced, sanitise_operator_html
 from mailer.rendering.message import SUBJECT, CompiledMessage
 from mailer.rendering.personalise import Place, SlotUse
+from mailer.rendering.plain import plain_text
 from mailer.rendering.quoted_printable import SOFT_BREAK, encode
 from mailer.rendering.slots import SlotMisused, Slots
 

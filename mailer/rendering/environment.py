@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from babel.dates import format_date
 from jinja2 import (
     ChoiceLoader,
     FileSystemLoader,
@@ -24,8 +22,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from mailer.domain.errors import Refusal
-from mailer.domain.schedule import zone
+from mailer.domain.locales import direction
+from mailer.domain.themes import theme_of
+from mailer.locales import translations
+from mailer.rendering import filters
+from mailer.rendering.looks import look
 from mailer.rendering.slots import Slot
+from mailer.rendering.wrapping import tidy
 
 _LONGEST_OUTPUT = 2_000_000
 PARTS = ("subject.txt", "preheader.txt", "body.html", "body.txt")
@@ -41,6 +44,7 @@ class MessageTemplate:
 
     name: str
     environment: ImmutableSandboxedEnvironment
+    locale: str = "en"
 
     def render(self, part: str, context: Mapping[str, Any]) -> str:
         """Render one of `PARTS`; raises TemplateRefused with file and line."""
@@ -55,7 +59,8 @@ class MessageTemplate:
                         "shorten its loops."
                     )
                 pieces.append(piece)
-            return "".join(pieces)
+            written = "".join(pieces)
+            return tidy(written, direction(self.locale)) if part == "body.txt" else written
         except TemplateNotFound as error:
             raise TemplateRefused(f"Template {error} is missing: add the file.") from None
         except TemplateSyntaxError as error:
@@ -86,10 +91,22 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
 
-def load_template(name: str, own_folder: Path | None = None) -> MessageTemplate:
-    """Return the named mail, from the operator's own folder if it is there, else from ours."""
+def load_template(name: str, own_folder: Path | None = None, locale: str = "en") -> MessageTemplate:
+    """Return the named mail, from the operator's own folder if it is there, else from ours.
+
+    Its sentences are those of the locale's catalogue; what that lacks stays English.
+    """
+    known = template_names(own_folder)
+    if name not in known:
+        raise TemplateRefused(f"There is no template “{name}”: there are {', '.join(known)}.")
+    folders = tuple(folder for folder in (own_folder, built_in_folder()) if folder is not None)
+    return MessageTemplate(name, _environment(folders, locale, _files(own_folder)), locale)
+
+
+def template_names(own_folder: Path | None = None) -> list[str]:
+    """Return the names of all mails: the operator's own, and ours."""
     folders = [folder for folder in (own_folder, built_in_folder()) if folder is not None]
-    known = sorted(
+    return sorted(
         {
             path.name
             for folder in folders
@@ -98,9 +115,6 @@ def load_template(name: str, own_folder: Path | None = None) -> MessageTemplate:
             if path.is_dir() and not path.name.startswith("_")
         }
     )
-    if name not in known:
-        raise TemplateRefused(f"There is no template “{name}”: there are {', '.join(known)}.")
-    return MessageTemplate(name, _environment(folders))
 
 
 def built_in_folder() -> Path:
@@ -110,7 +124,21 @@ def built_in_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "templates" / "email"
 
 
-def _environment(folders: list[Path]) -> ImmutableSandboxedEnvironment:
+def _files(folder: Path | None) -> frozenset[str]:
+    """Return the names of the operator's own files: one that is new stands for one of ours."""
+    if folder is None or not folder.is_dir():
+        return frozenset()
+    return frozenset(str(path) for path in folder.rglob("*"))
+
+
+@lru_cache(maxsize=32)
+def _environment(
+    folders: tuple[Path, ...], locale: str, own_files: frozenset[str]
+) -> ImmutableSandboxedEnvironment:
+    """Return the sandbox; it is kept, for Jinja takes longer to compile than premailer to inline.
+
+    A file that changes is read again; one that is added or taken away makes a sandbox of its own.
+    """
     environment = _Sandbox(
         loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
         autoescape=lambda name: bool(name and name.endswith(".html")),
@@ -118,11 +146,14 @@ def _environment(folders: list[Path]) -> ImmutableSandboxedEnvironment:
         finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
         extensions=["jinja2.ext.i18n"],
     )
-    environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
-    environment.filters["long_date"] = _long_date
-    environment.filters["wrapped"] = _wrapped
+    environment.install_gettext_translations(  # type: ignore[attr-defined]
+        translations(locale), newstyle=True
+    )
+    environment.globals["theme"] = look(theme_of({}), locale)  # unless the mail has its own
+    environment.filters.update(filters.FILTERS)
     return environment
 
 
@@ -131,33 +162,10 @@ def _finalize(value: object) -> object:
     return Markup(value.sentinel) if isinstance(value, Slot) else value
 
 
-def _long_date(text: str, locale: str, timezone: str) -> str:
-    """Write an ISO time as a date of the newsletter's zone, in the locale's words."""
-    moment = datetime.fromisoformat(text).astimezone(zone(timezone))
-    return str(format_date(moment, "long", locale=locale.replace("-", "_")))
-
-
-def _wrapped(text: str, width: int = 72, indent: str = "") -> str:
-    """Break plain text into lines; its own line breaks stay, and links are never broken."""
-    return "\n".join(
-        textwrap.fill(
-            line,
-            width=width,
-            initial_indent=indent,
-            subsequent_indent=indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for line in text.split("\n")
-    )
-
-
 def _refuse(file: str, error: Exception) -> NoReturn:
     frames = traceback.extract_tb(error.__traceback__)
     templates = [frame for frame in frames if frame.filename.endswith((".html", ".txt"))]
     line = f", line {templates[-1].lineno}" if templates else ""
     said = str(error).rstrip(".") or type(error).__name__
-    where = Path(templates[-1].filename).name if templates else Path(file).name
-    raise TemplateRefused(
-        f"Template {file.split('/')[0]}/{where}{line}: {said}. Mend the template."
-    ) from None
+    where = "/".join(Path(templates[-1].filename).parts[-2:]) if templates else file
+    raise TemplateRefused(f"Template {where}{line}: {said}. Mend the template.") from None

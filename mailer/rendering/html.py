@@ -6,9 +6,6 @@ import logging
 import re
 
 import nh3
-from inscriptis import get_text
-from inscriptis.css_profiles import CSS_PROFILES
-from inscriptis.model.config import ParserConfig
 from premailer import Premailer
 
 from mailer.rendering.slots import SlotMisused, Slots
@@ -60,12 +57,6 @@ def refuse_misplaced(source: str, slots: Slots) -> None:
         for element in ("style", "script"):
             if before.rfind(f"<{element}") > before.rfind(f"</{element}"):
                 raise SlotMisused(f"“{name}” stands in <{element}>")
-
-
-def plain_text(source: str) -> str:
-    """Return an operator's HTML as text that a person would read, links in brackets."""
-    config = ParserConfig(display_links=True, css=CSS_PROFILES["strict"])
-    return str(get_text(f"<div>{sanitise_operator_html(source)}</div>", config)).strip()
 
 
 def sanitise_operator_html(source: str) -> str:

@@ -75,7 +75,7 @@ def draft_campaign(
     campaign = new_draft(
         find_purpose(session, newsletter, purpose),
         subject=subject,
-        template=template or ("announcement" if html or digest_id is None else "digest"),
+        template=template or _template_for(lane, digest_id),
         content=content,
         now=now,
     )
@@ -84,6 +84,13 @@ def draft_campaign(
     campaign.lane = int(lane)
     campaign.expires_at = expires_at
     return campaign
+
+
+def _template_for(lane: Lane, digest_id: int | None) -> str:
+    """Return the template of a campaign that names none: by why it is made."""
+    if lane is Lane.BREAKING:
+        return "breaking"
+    return "announcement" if digest_id is None else "digest"
 
 
 def new_draft(

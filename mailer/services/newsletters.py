@@ -69,7 +69,7 @@ def add_newsletter(
         raise BadValue(f"There is a newsletter “{slug}” already: choose another slug.")
     from_name, from_address = _sender(sender)
     newsletter = Newsletter(
-        slug=slug, from_name=from_name, from_address=from_address, created_at=now
+        slug=slug, from_name=from_name, from_address=from_address, theme={}, created_at=now
     )
     values = {
         "name": name,

@@ -19,12 +19,14 @@ from sqlalchemy.orm import Session
 from mailer.domain.links import Links
 from mailer.domain.locales import direction
 from mailer.domain.schedule import zone
+from mailer.domain.themes import theme_of
 from mailer.rendering import (
     CompiledMessage,
     ReaderValues,
     StaticHeaders,
     compile_message,
     load_template,
+    look,
 )
 from mailer.services.composing import MailIdentity
 from mailer.services.notices import label_shown
@@ -211,7 +213,7 @@ class Renderer:
         self, template: str, context: Mapping[str, Any], headers: StaticHeaders
     ) -> CompiledMessage:
         return compile_message(
-            load_template(template, self._own_templates),
+            load_template(template, self._own_templates, headers.language),
             context,
             headers,
             nonce=secrets.token_hex(8),
@@ -254,6 +256,7 @@ def _house(session: Session, newsletter: Newsletter, locale: str = "") -> dict[s
     publisher = session.get(Publisher, 1)
     locale = locale or newsletter.locale
     return {
+        "theme": look(theme_of(newsletter.theme), locale),
         "publisher": {
             "name": publisher.name if publisher else newsletter.name,
             "address": publisher.address if publisher else "",

@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from mailer.services.newsletters import list_newsletters
 from mailer.transports.capture import CaptureListener
 from mailer.web import approval, archive, consent, health, inbox, rights, signup
-from mailer.web.pages import error_page, page, pages_folder
+from mailer.web.pages import error_page, page, pages_folder, preferred_locale
 from mailer.web.running import while_reading
 from mailer.wiring import Parts
 
@@ -61,6 +61,11 @@ async def home(request: Request) -> Response:
 
     def answer(parts: Parts, session: Session) -> Response:
         shows_inbox = inbox.shown_mailbox(request) is not None
-        return page("home.html", newsletters=list_newsletters(session), shows_inbox=shows_inbox)
+        return page(
+            "home.html",
+            locale=preferred_locale(request),
+            newsletters=list_newsletters(session),
+            shows_inbox=shows_inbox,
+        )
 
     return await while_reading(request, answer)

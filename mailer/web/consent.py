@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mailer.domain.consent import Method
+from mailer.locales import N_
 from mailer.services.preferences import (
     LeavePage,
     Preferences,
@@ -18,7 +19,7 @@ from mailer.services.preferences import (
     save_preferences,
 )
 from mailer.services.signup import ConfirmPage, confirm, open_confirmation
-from mailer.web.pages import message, not_our_link, page
+from mailer.web.pages import message, not_our_link, page, preferred_locale
 from mailer.web.requests import evidence, locale_of, read_form, text, texts
 from mailer.web.running import in_transaction, while_reading
 from mailer.wiring import Parts
@@ -43,7 +44,9 @@ async def show_confirmation(request: Request) -> Response:
     return await while_reading(
         request,
         lambda parts, session: _confirm_page(
-            open_confirmation(session, parts.signer, _token(request), now=parts.now()), None
+            request,
+            open_confirmation(session, parts.signer, _token(request), now=parts.now()),
+            None,
         ),
     )
 
@@ -53,6 +56,7 @@ async def press_confirm(request: Request) -> Response:
     return await in_transaction(
         request,
         lambda parts, session: _confirm_page(
+            request,
             found := confirm(
                 session,
                 parts.signer,
@@ -70,7 +74,9 @@ async def show_leave(request: Request) -> Response:
     """Show the button that leaves."""
     return await while_reading(
         request,
-        lambda parts, session: _leave_page(open_leave(session, parts.signer, _token(request))),
+        lambda parts, session: _leave_page(
+            request, open_leave(session, parts.signer, _token(request))
+        ),
     )
 
 
@@ -79,18 +85,23 @@ async def press_leave(request: Request) -> Response:
     form = await read_form(request)
     if text(form, _ONE_CLICK[0]) != _ONE_CLICK[1]:
         return message(
-            "This cannot be understood", "Please use the button.", status=400, token=True
+            N_("This cannot be understood"),
+            N_("Please use the button."),
+            status=400,
+            locale=preferred_locale(request),
+            token=True,
         )
     return await in_transaction(
         request,
         lambda parts, session: _leave_page(
+            request,
             leave(
                 session,
                 parts.signer,
                 _token(request),
                 evidence(request, Method.ONE_CLICK, parts.settings),
                 now=parts.now(),
-            )
+            ),
         ),
     )
 
@@ -100,7 +111,7 @@ async def show_preferences(request: Request) -> Response:
     return await while_reading(
         request,
         lambda parts, session: _preferences_page(
-            open_preferences(session, parts.signer, _token(request)), saved=False
+            request, open_preferences(session, parts.signer, _token(request)), saved=False
         ),
     )
 
@@ -126,7 +137,7 @@ async def press_save(request: Request) -> Response:
                 evidence=said,
                 now=parts.now(),
             )
-        return _preferences_page(found, saved=True)
+        return _preferences_page(request, found, saved=True)
 
     return await in_transaction(request, answer)
 
@@ -135,26 +146,25 @@ def _token(request: Request) -> str:
     return str(request.path_params["token"])
 
 
-def _confirm_page(found: ConfirmPage | None, preferences: str | None) -> Response:
+def _confirm_page(request: Request, found: ConfirmPage | None, preferences: str | None) -> Response:
     if found is None:
-        return not_our_link()
+        return not_our_link(request)
     return page(
         "confirm.html", token=True, locale=found.locale, page=found, preferences=preferences
     )
 
 
-def _leave_page(found: LeavePage | None) -> Response:
+def _leave_page(request: Request, found: LeavePage | None) -> Response:
     if found is None:
-        return not_our_link()
+        return not_our_link(request)
     return page("leave.html", token=True, locale=found.newsletter.locale, page=found)
 
 
-def _preferences_page(found: Preferences | None, *, saved: bool) -> Response:
+def _preferences_page(request: Request, found: Preferences | None, *, saved: bool) -> Response:
     if found is None:
-        return not_our_link()
-    locale = found.notice.locale if found.notice else found.newsletter.locale
+        return not_our_link(request)
     status = 422 if found.wording_unknown else 200
     return page(
-        "preferences.html", status=status, token=True, locale=locale, page=found,
+        "preferences.html", status=status, token=True, locale=found.locale, page=found,
         saved=saved and not found.wording_unknown,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from mailer.transports.capture import CaughtMail, Mailbox
-from mailer.web.pages import PAGE_HEADERS, page
+from mailer.web.pages import PAGE_HEADERS, page, preferred_locale
 from mailer.web.requests import is_local
 from mailer.wiring import Parts
 
@@ -52,13 +52,15 @@ async def show_list(request: Request) -> Response:
     wanted = request.query_params.get("to", "").strip().lower()[:200]
     mails = await run_in_threadpool(mailbox.latest, _SHOWN)
     shown = [mail for mail in mails if wanted in mail.to.lower()]
-    return _page("inbox.html", mails=shown, total=len(mailbox.ids()), wanted=wanted)
+    return _page(request, "inbox.html", mails=shown, total=len(mailbox.ids()), wanted=wanted)
 
 
 async def show_mail(request: Request) -> Response:
     """Show one mail: its HTML in a frame, its text, its headers."""
     mail = await _mail(request)
-    response = _page("mail.html", mail=mail, html=mail.part("html"), text=mail.part("plain"))
+    response = _page(
+        request, "mail.html", mail=mail, html=mail.part("html"), text=mail.part("plain")
+    )
     response.headers["Content-Security-Policy"] += "; frame-src 'self'"
     return response
 
@@ -86,8 +88,8 @@ async def clear(request: Request) -> Response:
     return RedirectResponse("/inbox", 303)
 
 
-def _page(template: str, **context: Any) -> Response:
-    response = page(template, token=True, **context)
+def _page(request: Request, template: str, **context: Any) -> Response:
+    response = page(template, token=True, locale=preferred_locale(request), **context)
     response.headers["Referrer-Policy"] = "same-origin"  # so that its own form has an origin
     return response
 

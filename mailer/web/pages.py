@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from mailer.domain.locales import direction
+from mailer.locales import LANGUAGES, N_, catalogue_for, own_name, translations
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
@@ -31,38 +33,67 @@ def pages_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "templates" / "pages"
 
 
-_environment = Environment(
-    loader=FileSystemLoader(pages_folder()),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    extensions=["jinja2.ext.i18n"],
-)
-_environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
+@cache
+def _environment(language: str) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(pages_folder()),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    environment.install_gettext_translations(  # type: ignore[attr-defined]
+        translations(language), newstyle=True
+    )
+    environment.filters["locale_dir"] = direction
+    environment.globals["languages"] = {each: own_name(each) for each in LANGUAGES}
+    return environment
 
 
 def page(
     template: str, *, status: int = 200, token: bool = False, locale: str = "en", **context: Any
 ) -> HTMLResponse:
-    """Return a page; `token`: it stands behind a signed link."""
-    html = _environment.get_template(template).render(
-        locale=locale, dir=direction(locale), **context
+    """Return a page in the locale's language; `token`: it stands behind a signed link.
+
+    A locale that we have no catalogue of gets English, and the page says that it is English.
+    """
+    spoken = locale if catalogue_for(locale) == locale.split("-")[0] else catalogue_for(locale)
+    html = (
+        _environment(catalogue_for(locale))
+        .get_template(template)
+        .render(locale=spoken, dir=direction(spoken), **context)
     )
     return HTMLResponse(html, status, TOKEN_HEADERS if token else PAGE_HEADERS)
 
 
-def message(title: str, text: str, *, status: int, token: bool = False) -> HTMLResponse:
-    """Return a page that says one thing."""
-    return page("message.html", status=status, token=token, title=title, text=text)
+def message(
+    title: str, text: str, *, status: int, locale: str, token: bool = False
+) -> HTMLResponse:
+    """Return a page that says one thing; both sentences are marked with `N_`."""
+    say = translations(locale).gettext
+    return page(
+        "message.html", status=status, token=token, locale=locale, title=say(title), text=say(text)
+    )
 
 
-def not_our_link() -> HTMLResponse:
+def preferred_locale(request: Request) -> str:
+    """Return the first language of the browser's that we speak, else English."""
+    asked = request.headers.get("accept-language", "")[:200]
+    for part in asked.split(","):
+        locale = part.split(";")[0].strip()
+        if locale and catalogue_for(locale) == locale.split("-")[0].lower():
+            return catalogue_for(locale)
+    return "en"
+
+
+def not_our_link(request: Request) -> HTMLResponse:
     """Say that a link is not one of ours, and nothing more."""
     return message(
-        "This link does not work",
-        "It may have been cut off on its way. Open the mail again and use the link in it.",
+        N_("This link does not work"),
+        N_("It may have been cut off on its way. Open the mail again and use the link in it."),
         status=404,
+        locale=preferred_locale(request),
         token=True,
     )
 
@@ -71,13 +102,17 @@ async def error_page(request: Request, error: Exception) -> HTMLResponse:
     """Answer what no page answers."""
     status = getattr(error, "status_code", 500)
     title, text = _ERRORS.get(status, _ERRORS[500])
-    return message(title, text, status=status)
+    return message(title, text, status=status, locale=preferred_locale(request))
 
 
+_GO_BACK = N_("Please go back and try again.")
 _ERRORS = {
-    400: ("This cannot be understood", "Please go back and try again."),
-    404: ("There is no such page", "Please check the address."),
-    405: ("This page does not take that", "Please go back and try again."),
-    413: ("That is too much", "Please send less."),
-    500: ("Something went wrong on our side", "Nothing was changed. Please try again later."),
+    400: (N_("This cannot be understood"), _GO_BACK),
+    404: (N_("There is no such page"), N_("Please check the address.")),
+    405: (N_("This page does not take that"), _GO_BACK),
+    413: (N_("That is too much"), N_("Please send less.")),
+    500: (
+        N_("Something went wrong on our side"),
+        N_("Nothing was changed. Please try again later."),
+    ),
 }

@@ -55,6 +55,7 @@ async def press_wish(request: Request) -> Response:
     response = await in_transaction(
         request,
         lambda parts, session: _taken_page(
+            request,
             take_wish(
                 session, parts.signer, _token(request), wish,
                 renderer=parts.renderer, now=parts.now(),
@@ -68,7 +69,9 @@ async def show_export(request: Request) -> Response:
     """Show the buttons that download."""
     return await while_reading(
         request,
-        lambda parts, session: _page("export.html", _open(parts, session, request, Wish.EXPORT)),
+        lambda parts, session: _page(
+            request, "export.html", _open(parts, session, request, Wish.EXPORT)
+        ),
     )
 
 
@@ -86,7 +89,9 @@ async def show_erase(request: Request) -> Response:
     """Show the button that deletes."""
     return await while_reading(
         request,
-        lambda parts, session: _page("erase.html", _open(parts, session, request, Wish.ERASE)),
+        lambda parts, session: _page(
+            request, "erase.html", _open(parts, session, request, Wish.ERASE)
+        ),
     )
 
 
@@ -98,7 +103,7 @@ async def press_erase(request: Request) -> Response:
 
     def answer(parts: Parts, session: Session) -> Response:
         found, erased = fulfil_erasure(session, parts.signer, _token(request), now=parts.now())
-        response = _page("erase.html", found)
+        response = _page(request, "erase.html", found)
         if erased is not None:
             response.background = BackgroundTask(
                 clean_up, parts.sessions, parts.places, erased, now=parts.now
@@ -119,7 +124,7 @@ def _open(parts: Parts, session: Session, request: Request, wish: Wish) -> WishP
 def _export(parts: Parts, session: Session, request: Request, form: str) -> Response:
     found = _open(parts, session, request, Wish.EXPORT)
     if found is None or found.state is not LinkState.OPEN:
-        return _page("export.html", found)
+        return _page(request, "export.html", found)
     document = fulfil_export(session, found, form, parts.practice, now=parts.now())
     if form == "json":
         content = as_json(document)
@@ -135,15 +140,15 @@ def _export(parts: Parts, session: Session, request: Request, form: str) -> Resp
     return Response(content, headers=headers, media_type=_MEDIA_TYPES[form])
 
 
-def _taken_page(taken: WishTaken | None) -> Response:
+def _taken_page(request: Request, taken: WishTaken | None) -> Response:
     if taken is None:
-        return not_our_link()
+        return not_our_link(request)
     return page("wish_taken.html", token=True, locale=taken.newsletter.locale, page=taken)
 
 
-def _page(template: str, found: WishPage | None) -> Response:
+def _page(request: Request, template: str, found: WishPage | None) -> Response:
     if found is None:
-        return not_our_link()
+        return not_our_link(request)
     status = 410 if found.state is LinkState.RUN_OUT else 200
     locale = found.newsletter.locale
     return page(template, status=status, token=True, locale=locale, page=found)

@@ -12,12 +12,13 @@ from starlette.routing import Route
 
 from mailer.domain.addresses import BadAddress, EmailAddress, parse_address
 from mailer.domain.consent import Method
+from mailer.locales import N_, translations
 from mailer.services.lookup import NotFound, find_newsletter
 from mailer.services.notices import current_notice
 from mailer.services.signup import Signup, SignupOutcome, request_signup
 from mailer.store.models import Newsletter
 from mailer.store.readers import ReaderDetails
-from mailer.web.pages import message, page
+from mailer.web.pages import message, page, preferred_locale
 from mailer.web.requests import evidence, locale_of, raw_text, read_form, text, texts
 from mailer.web.running import in_transaction, ringing, while_reading
 from mailer.wiring import Parts
@@ -53,14 +54,14 @@ async def submit(request: Request) -> Response:
         "locale": locale_of(form),
     }
     if text(form, HONEYPOT):
-        return _received(values["locale"])
+        return _received(values["locale"] or preferred_locale(request))
     try:
         address = parse_address(raw_text(form, "email"))
     except BadAddress:
         return await while_reading(
             request,
             lambda parts, session: _form(
-                parts, session, request, values, "email", "Please enter an e-mail address."
+                parts, session, request, values, "email", N_("Please enter an e-mail address.")
             ),
         )
     response = await in_transaction(
@@ -79,9 +80,10 @@ async def embed(request: Request) -> Response:
         newsletter = _newsletter(session, request)
         notice = current_notice(session, newsletter, _locale(request))
         if notice is None:
-            return _not_open()
+            return _not_open(request)
         return page(
             "embed.html",
+            locale=notice.locale,
             newsletter=newsletter,
             notice=notice,
             action=parts.links.signup(newsletter.slug),
@@ -115,12 +117,14 @@ def _sign_up(
     )
     match outcome:
         case SignupOutcome.RECEIVED:
-            return _received(values["locale"])
+            return _received(values["locale"] or preferred_locale(request))
         case SignupOutcome.NO_PURPOSE:
-            said = "Please tick at least one of the boxes: what would you like to receive?"
+            said = N_("Please tick at least one of the boxes: what would you like to receive?")
             return _form(parts, session, request, values, "purposes", said)
         case SignupOutcome.NOTICE_CHANGED:
-            said = "The wording has changed since you opened the page. Please read it once more."
+            said = N_(
+                "The wording has changed since you opened the page. Please read it once more."
+            )
             return _form(parts, session, request, values, "notice", said)
 
 
@@ -136,7 +140,7 @@ def _form(
     locale = values.get("locale") or _locale(request) or newsletter.locale
     notice = current_notice(session, newsletter, locale)
     if notice is None:
-        return _not_open()
+        return _not_open(request)
     return page(
         "signup.html",
         status=422 if said else 200,
@@ -145,7 +149,7 @@ def _form(
         notice=notice,
         values={"email": "", "name": "", "purposes": (), **values},
         wrong=wrong,
-        said=said,
+        said=translations(notice.locale).gettext(said) if said else "",
         honeypot=HONEYPOT,
     )
 
@@ -164,10 +168,13 @@ def _locale(request: Request) -> str:
 
 
 def _received(locale: str) -> Response:
-    return page("received.html", token=True, locale=locale or "en")
+    return page("received.html", token=True, locale=locale)
 
 
-def _not_open() -> Response:
+def _not_open(request: Request) -> Response:
     return message(
-        "Sign-up is not open yet", "This newsletter has not published its wording.", status=404
+        N_("Sign-up is not open yet"),
+        N_("This newsletter has not published its wording."),
+        status=404,
+        locale=preferred_locale(request),
     )

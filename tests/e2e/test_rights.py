@@ -12,6 +12,7 @@ from e2e.test_accessibility import NOT_OF_MAILS, violations
 from e2e.test_reader import mail_to
 from playwright.sync_api import Browser, Page
 
+from mailer.locales import translations
 from mailer.rendering.documents import personal_data_html
 from mailer.services.personal_data import personal_data
 from mailer.services.rights import day_of
@@ -98,9 +99,12 @@ def test_these_pages_mails_and_documents_can_be_used_by_everybody(
         page.goto(address)
         assert violations(page) == [], address
         assert page.evaluate("document.documentElement.scrollWidth") <= 320, address
+    say = translations(locale).gettext
     for words, subject in (
-        ("Send me everything", "Your data"), ("Delete everything", "Delete everything"),
-    ):  # fmt: skip
+        (say("Send me everything you know about me"), say("Your data: %(newsletter)s")),
+        (say("Delete everything about me"), say("Delete everything about you? %(newsletter)s")),
+    ):
+        subject = subject % {"newsletter": "The Weekly"}
         page.goto(preferences)
         page.click(f"text={words}")
         assert violations(page) == [], words

@@ -11,6 +11,7 @@ from mailer.services.campaigns import create_campaign
 from mailer.services.digests import (
     add_digest,
 )
+from mailer.services.previewing import preview
 from mailer.wiring import Parts
 
 
@@ -81,3 +82,38 @@ def test_a_template_that_fails_in_any_way_pauses_the_campaign(
             now=sqlite_parts.now, pause=lambda: None,
         )  # fmt: skip
     assert b.campaign_state(sqlite_parts, campaign_id) == "paused"
+
+
+def test_a_campaign_speaks_the_language_of_its_newsletter(sqlite_parts: Parts) -> None:
+    with sqlite_parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        made.locale = "fr"
+        campaign = create_campaign(
+            session, made, purpose="updates", subject="News",
+            article_ids=b.articles(session, made, 1), now=b.NOW,
+        )  # fmt: skip
+        seen = preview(session, campaign, sqlite_parts.renderer, now=b.NOW)
+    assert "Se désinscrire en un clic" in seen.html
+    assert "Se désinscrire en un clic [2]" in seen.text
+    assert "24 novembre 2026" in seen.text
+    assert "Story 0" in seen.text  # what the newsroom wrote stays as it is
+
+
+def test_a_file_of_the_operators_own_is_seen_as_soon_as_it_is_there(sqlite_parts: Parts) -> None:
+    own = sqlite_parts.settings.home / "templates"
+    with sqlite_parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        campaign = create_campaign(
+            session, made, purpose="updates", subject="News",
+            article_ids=b.articles(session, made, 1), now=b.NOW,
+        )  # fmt: skip
+
+        def text() -> str:
+            return preview(session, campaign, sqlite_parts.renderer, now=b.NOW).text
+
+        assert "OURS" not in text()
+        (own / "_layout").mkdir(parents=True)
+        (own / "_layout" / "footer.txt").write_text("OURS {{ links.unsubscribe }}\n")
+        assert "OURS" in text()
+        (own / "_layout" / "footer.txt").unlink()
+        assert "OURS" not in text()

@@ -33,6 +33,7 @@ class Newsletter(Base):
     postal_address: Mapped[str]
     privacy_url: Mapped[str]
     terms_url: Mapped[str]
+    theme: Mapped[dict[str, Any]]  # only what was set, as domain/themes.py names it
     created_at: Mapped[datetime]
 
     purposes: Mapped[list[Purpose]] = relationship(

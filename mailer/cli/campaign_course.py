@@ -13,7 +13,7 @@ from mailer.cli.noting import note
 from mailer.cli.opening import open_installation
 from mailer.cli.pausing import let_others_write
 from mailer.cli.watching import follow, say_if_nobody_works
-from mailer.cli.when import parse_duration, parse_when
+from mailer.cli.when import parse_duration, parse_wall, parse_when
 from mailer.domain.canary import CanaryOrder, order_canary
 from mailer.services.approvals import approve_by_hand
 from mailer.services.campaign_course import (
@@ -25,6 +25,7 @@ from mailer.services.campaign_course import (
 )
 from mailer.services.deciding import Decision, decide
 from mailer.services.lookup import find_campaign
+from mailer.services.own_time import first_in_own_time, readers_zones
 from mailer.services.reports import report
 from mailer.store.engine import reading
 
@@ -95,12 +96,20 @@ def send(
 @app.command(
     epilog=example(
         "mailer campaign schedule 7 --at 2026-12-24T07:00",
+        "mailer campaign schedule 7 --at 2026-12-24T07:00 --reader-local-time",
         "mailer campaign schedule 7 --at 2026-12-24T07:00 --canary 1%",
     )
 )
 def schedule(
     campaign_id: CampaignId,
     at: Annotated[str, typer.Option(help="When, in the newsletter's time zone.")],
+    reader_local_time: Annotated[
+        bool,
+        typer.Option(
+            "--reader-local-time",
+            help="When each reader's own clock shows that time; unknown zones: the newsletter's.",
+        ),
+    ] = False,
     canary: CanarySize = "",
     canary_limit: CanaryLimit = _LIMIT,
     canary_wait: CanaryWait = _WAIT,
@@ -108,19 +117,28 @@ def schedule(
 ) -> None:
     """Let the workers send a draft at a time.
 
+    With --reader-local-time it is frozen when the first reader's clock shows that time, and comes
+    to everybody when their own clock does.
+
     --canary does what it does in `mailer campaign send`.
     """
     order = _canary(canary, canary_limit, canary_wait)
+    wall = parse_wall(at) if reader_local_time else None
     parts = open_installation()
+    with reading(parts.sessions) as session:  # looks at all readers: nobody waits for that
+        zones = readers_zones(session) if reader_local_time else set()
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
         now = parts.now()
-        ahead = parse_when(at, campaign.newsletter.timezone, now=now)
-        schedule_campaign(session, campaign, ahead, canary=order, now=now)
+        if wall is None:
+            ahead = parse_when(at, campaign.newsletter.timezone, now=now)
+        else:
+            ahead = first_in_own_time(campaign.newsletter, wall, zones)
+        schedule_campaign(session, campaign, ahead, local_at=wall, canary=order, now=now)
         session.flush()
         note(
             parts, session, "campaign schedule", campaign=campaign.id, at=ahead.isoformat(),
-            canary=canary,
+            local_at=campaign.local_at, canary=canary,
         )  # fmt: skip
     with reading(parts.sessions) as session:  # counts the audience: nobody waits for that
         fields = report(session, find_campaign(session, campaign_id))

@@ -34,6 +34,19 @@ def parse_when(text: str, timezone: str, *, now: datetime) -> datetime:
     return at
 
 
+def parse_wall(text: str) -> datetime:
+    """Return the clock time that `text` (ISO 8601) names, without a zone; raises BadTime."""
+    try:
+        wall = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise BadTime(f"“{text}” is not a time: write it like 2026-12-24T07:00.") from None
+    if wall.tzinfo is not None:
+        raise BadTime(
+            f"“{text}” names one moment, and readers' own time comes at many: leave the offset out."
+        )
+    return wall
+
+
 def parse_past(text: str, timezone: str, *, now: datetime) -> datetime:
     """Return the time gone by that `text` (ISO 8601, such as 2024-05-17) names, in UTC.
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
@@ -28,6 +28,8 @@ from mailer.store.models import Campaign, Canary, Newsletter, Subscriber
 
 _S = CampaignState
 _ANOTHER_DAY = timedelta(days=1)
+_LAST_ZONE = timedelta(hours=12)
+"""The last of all zones is so far behind UTC."""
 _ENDS_OF_LATE = timedelta(days=7)
 """How long after a campaign's end its last rows are looked for."""
 
@@ -62,13 +64,15 @@ def start_campaign(
     campaign: Campaign,
     *,
     over: timedelta = timedelta(),
+    local_at: datetime | None = None,
     canary: CanaryOrder | None = None,
     now: datetime,
 ) -> None:
     """Freeze the audience and let the workers begin; a second order changes nothing.
 
-    `over` spreads the mails evenly over a time, to spare the newsroom's own site. With a `canary`,
-    a sample of the audience goes first; one ordered with the schedule stands.
+    `over` spreads the mails evenly over a time, to spare the newsroom's own site; `local_at`
+    (without a zone) is a time at which every reader's own clock makes the mail due. With a
+    `canary`, a sample of the audience goes first; one ordered with the schedule stands.
     """
     if campaign.state in (_S.PREPARING, _S.SENDING):
         return
@@ -82,6 +86,7 @@ def start_campaign(
         )
     _refuse_without_address(campaign.newsletter)
     campaign.spread_seconds = round(over.total_seconds())
+    campaign.local_at = None if local_at is None else local_at.isoformat()
     scheduled = campaign.canary.order if campaign.canary else None
     _let_sample_go_first(campaign, canary or scheduled, now)
     move(session, campaign, _S.PREPARING)
@@ -97,15 +102,21 @@ def schedule_campaign(
     campaign: Campaign,
     at: datetime,
     *,
+    local_at: datetime | None = None,
     canary: CanaryOrder | None = None,
     now: datetime,
 ) -> None:
-    """Let the campaign start by itself at the time given, with a `canary` as when it is started."""
+    """Let the campaign start by itself at the time given, with a `canary` as when it is started.
+
+    With `local_at` (without a zone) every reader's mail is due when the reader's own clock shows
+    that time; `at` is then when the first reader's does (`services.own_time`).
+    """
     if at <= now:
         raise CannotCampaign("That time has passed: give one that lies ahead, or send it now.")
     _refuse_begun(campaign)
     _refuse_unapproved(campaign)
     _refuse_without_address(campaign.newsletter)
+    campaign.local_at = None if local_at is None else local_at.isoformat()
     _let_sample_go_first(campaign, canary, at)
     move(session, campaign, _S.SCHEDULED)
     campaign.send_at = at
@@ -133,7 +144,7 @@ def start_scheduled(sessions: Sessions, *, now: datetime) -> int:
                 move(session, campaign, _S.EXPIRED)
                 continue
             try:
-                start_campaign(session, campaign, now=now)
+                start_campaign(session, campaign, local_at=campaign.own_time, now=now)
                 started += 1
             except Refusal as refusal:
                 pause_campaign(session, campaign, reason=str(refusal))
@@ -287,7 +298,11 @@ def _let_sample_go_first(campaign: Campaign, order: CanaryOrder | None, begin: d
 
 def _end(campaign: Campaign, now: datetime) -> datetime:
     """Return until when the campaign is worth sending."""
-    ends_at = now + lifetime(DeliveryKind.CAMPAIGN, Lane(campaign.lane))
+    begin = now
+    if campaign.own_time is not None:
+        last = campaign.own_time.replace(tzinfo=UTC) + _LAST_ZONE
+        begin = max(now, last)
+    ends_at = begin + lifetime(DeliveryKind.CAMPAIGN, Lane(campaign.lane))
     ends_at += timedelta(seconds=campaign.spread_seconds or 0)
     return min(ends_at, campaign.expires_at) if campaign.expires_at is not None else ends_at
 

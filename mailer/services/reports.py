@@ -34,6 +34,7 @@ def report(session: Session, campaign: Campaign) -> dict[str, Any]:
         "approval": _approval(campaign),
         "created_at": campaign.created_at,
         "send_at": campaign.send_at,
+        "local_at": campaign.local_at,
         "started_at": campaign.started_at,
         "finished_at": campaign.finished_at,
     }

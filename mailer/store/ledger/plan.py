@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from sqlalchemy import (
     Integer,
     Text,
     bindparam,
+    case,
     cast,
     func,
     literal,
@@ -20,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.consent import SubscriptionState
 from mailer.domain.deliveries import DeliveryKind, DeliveryState, Lane
+from mailer.domain.schedule import BadSchedule, moment_in
 from mailer.store.audience import of_audience
 from mailer.store.clock import Instant, Later
 from mailer.store.ledger.sample import in_sample
@@ -52,7 +55,7 @@ def plan_chunk(
             literal(campaign.id),
             Subscriber.id,
             literal(campaign.newsletter_id),
-            _due_at(session, campaign, now),
+            _due_at(session, campaign, after, bound, now),
             literal(now, Instant()),
             literal(expires_at, Instant()),
             literal(campaign.lane),
@@ -86,11 +89,16 @@ def plan_chunk(
     return Planned(added, finished=bound >= upper)
 
 
-def _due_at(session: Session, campaign: Campaign, now: datetime) -> ColumnElement[datetime]:
-    """Return when each reader's mail is due: at once, or spread evenly by the readers' ids.
+def _due_at(
+    session: Session, campaign: Campaign, after: int, upto: int, now: datetime
+) -> ColumnElement[datetime]:
+    """Return when the mails of these readers are due.
 
-    A canary's sample goes at once; the rest is spread from its release on.
+    At once; or when the reader's own clock shows the campaign's time; or spread evenly by the
+    readers' ids. A canary's sample goes at once; the rest is spread from its release on.
     """
+    if not campaign.held and campaign.own_time is not None:
+        return _in_own_time(session, campaign, campaign.own_time, after, upto)
     if campaign.held or not campaign.spread_seconds:
         return literal(now, Instant())
     first = session.scalar(
@@ -104,6 +112,31 @@ def _due_at(session: Session, campaign: Campaign, now: datetime) -> ColumnElemen
     released_at = campaign.canary.released_at if campaign.canary else None
     begin = released_at or campaign.started_at or now
     return Later(begin, share * float(campaign.spread_seconds))
+
+
+def _in_own_time(
+    session: Session, campaign: Campaign, wall: datetime, after: int, upto: int
+) -> ColumnElement[datetime]:
+    """Return when each reader's clock shows that time, or the newsletter's where it is unknown."""
+    home = moment_in(campaign.newsletter.timezone, wall)
+    zones = select(Subscriber.timezone).where(Subscriber.id > after, Subscriber.id <= upto)
+    alike: dict[datetime, list[str]] = defaultdict(list)
+    for name in session.scalars(zones.distinct()):
+        alike[_moment_where(name, wall, home)].append(name)
+    alike.pop(home, None)
+    there = [
+        (Subscriber.timezone.in_(names), literal(moment, Instant()))
+        for moment, names in alike.items()
+    ]
+    elsewhere = literal(home, Instant())
+    return case(*there, else_=elsewhere) if there else elsewhere
+
+
+def _moment_where(name: str, wall: datetime, home: datetime) -> datetime:
+    try:
+        return moment_in(name, wall) if name else home
+    except BadSchedule:  # a name that this machine's time zones do not have any more
+        return home
 
 
 def _last_of_chunk(session: Session, purpose_id: int, after: int, upper: int, limit: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from mailer.domain.canary import CanaryOrder
@@ -100,6 +100,11 @@ class Digest(Base):
     approve_seconds: Mapped[int] = mapped_column(server_default="43200")  # how long they have
     paused: Mapped[bool]
     next_run_at: Mapped[datetime]
+    reader_local_time: Mapped[bool] = mapped_column(server_default=false())
+    next_local_at: Mapped[str | None]
+    """What readers' own clocks show at the next run (ISO 8601), where it follows them."""
+    fresh_seconds: Mapped[int] = mapped_column(server_default="43200")
+    """How late a missed run may be caught up: a morning's digest is of no use the next day."""
     busy_until: Mapped[datetime | None]  # somebody reads its feeds, or it is left alone
     last_run_at: Mapped[datetime | None]
     last_outcome: Mapped[str]  # one sentence: what the last run did
@@ -173,6 +178,8 @@ class Campaign(Base):
     expires_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     spread_seconds: Mapped[int] = mapped_column(server_default="0")  # over which mails come due
+    local_at: Mapped[str | None]
+    """What readers' own clocks show when their mails are due (ISO 8601, without a zone)."""
     ends_at: Mapped[datetime | None]  # what is not sent by then is of no use; set at the start
     finished_at: Mapped[datetime | None]
     seeded_at: Mapped[datetime | None]  # since when its seed addresses have had their copies
@@ -190,6 +197,11 @@ class Campaign(Base):
     purpose: Mapped[Purpose] = relationship()
     canary: Mapped[Canary | None] = relationship(cascade="all, delete-orphan")
     approval: Mapped[Approval | None] = relationship(cascade="all, delete-orphan")
+
+    @property
+    def own_time(self) -> datetime | None:
+        """What readers' own clocks show when their mails are due; it has no zone."""
+        return None if self.local_at is None else datetime.fromisoformat(self.local_at)
 
     @property
     def held(self) -> bool:

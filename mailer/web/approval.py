@@ -50,7 +50,7 @@ async def show_mail(request: Request) -> Response:
     def answer(parts: Parts, session: Session) -> Response:
         found = _open(parts, session, request)
         if found is None:
-            return not_our_link()
+            return not_our_link(request)
         html = preview(session, found.campaign, parts.renderer, now=parts.now()).html
         return HTMLResponse(
             html, headers={**TOKEN_HEADERS, "Content-Security-Policy": _MAIL_POLICY}
@@ -86,7 +86,7 @@ def _open(parts: Parts, session: Session, request: Request) -> ApprovalPage | No
 
 def _page(request: Request, found: ApprovalPage | None) -> Response:
     if found is None:
-        return not_our_link()
+        return not_our_link(request)
     newsletter = found.campaign.newsletter
     stop_first = "stop" in request.query_params
     return page(

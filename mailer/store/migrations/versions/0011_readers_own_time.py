@@ -6,8 +6,8 @@ A campaign may come to every reader when the reader's own clock shows the same t
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012"
-down_revision = "0007"
+revision = "0011"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 

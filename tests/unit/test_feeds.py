@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -263,6 +264,9 @@ def test_a_page_without_an_article_is_refused_in_one_sentence(case: str) -> None
     assert "\n" not in str(refusal.value)
 
 
+BOMB = gzip.compress(b"0" * 20_000_000)
+
+
 class _Site(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/inside":
@@ -277,7 +281,7 @@ class _Site(BaseHTTPRequestHandler):
             self.send_response(200)
             self.send_header("Content-Encoding", "gzip")
             self.end_headers()
-            self.wfile.write(gzip.compress(b"0" * 20_000_000))
+            self.wfile.write(BOMB)
         elif self.path == "/packed":
             self.send_response(200)
             self.send_header("Content-Encoding", "gzip")
@@ -287,7 +291,7 @@ class _Site(BaseHTTPRequestHandler):
             self.send_response(200)
             self.send_header("Content-Encoding", "gzip, gzip")
             self.end_headers()
-            self.wfile.write(gzip.compress(gzip.compress(b"0" * 20_000_000)))
+            self.wfile.write(gzip.compress(BOMB))
         elif self.path == "/no-gzip":
             self.send_response(200)
             self.send_header("Content-Encoding", "gzip")
@@ -370,6 +374,15 @@ def test_a_packed_page_is_unpacked_piece_by_piece(site: str) -> None:
     fetched = fetch(site + "/packed", allow=ALLOWED)
     assert isinstance(fetched, Fetched)
     assert fetched.body == b"hello" * 50_000
+
+
+def test_a_bomb_is_given_up_before_it_fills_the_memory(site: str) -> None:
+    tracemalloc.start()
+    with pytest.raises(FetchError, match="larger than"):
+        fetch(site + "/bomb", allow=ALLOWED, limits=Limits(octets=1_000_000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000_000  # of the 20 MB that 20 KB grow into at once
 
 
 def test_a_site_that_is_busy_says_for_how_long(site: str) -> None:

@@ -246,7 +246,10 @@ SAME = {
     "Hausa letters": ("An sake buɗe tashar jirgi", "An sake buɗe tashar jirgi!"),
 }  # fmt: skip
 OTHER = {
-    "another number": ("Diary number 7 of the year", "Diary number 8 of the year"),
+    "another number": (
+        "The war in the north: what we know on day 612",
+        "The war in the north: what we know on day 613",
+    ),
     "a short title with a word more": ("War ends", "War never ends"),
     "words replaced": ("Court convicts the former minister", "Court acquits the former minister"),
     "nothing in common but signs": ("!!!", "???"),

@@ -11,10 +11,12 @@ from mailer.rendering.environment import MessageTemplate, TemplateRefused, load_
 from mailer.rendering.headers import HeaderRefused, StaticHeaders
 from mailer.rendering.html import plain_text, sanitise_operator_html
 from mailer.rendering.message import CompiledMessage
-from mailer.rendering.personalise import ReaderValues
+from mailer.rendering.sandbox import CannotWorkOut
 from mailer.rendering.signed import SignedMessage
+from mailer.rendering.values import ReaderValues
 
 __all__ = [
+    "CannotWorkOut",
     "CompiledMessage",
     "DkimSigner",
     "HeaderRefused",

@@ -7,8 +7,9 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from babel.dates import format_date
 from jinja2 import (
@@ -18,16 +19,14 @@ from jinja2 import (
     TemplateNotFound,
     TemplateSyntaxError,
 )
-from jinja2.exceptions import SecurityError
-from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from markupsafe import Markup
 
 from mailer.domain.errors import Refusal
 from mailer.domain.schedule import zone
-from mailer.rendering.slots import Slot
+from mailer.rendering.sandbox import LONGEST_OUTPUT, CannotWorkOut, Missing, Sandbox
+from mailer.rendering.trace import SlotMisused
+from mailer.rendering.tracing import TracingEnvironment
 
-_LONGEST_OUTPUT = 2_000_000
 PARTS = ("subject.txt", "preheader.txt", "body.html", "body.txt")
 
 
@@ -40,7 +39,7 @@ class MessageTemplate:
     """One mail's folder of templates: subject, preheader, HTML body, text body."""
 
     name: str
-    environment: ImmutableSandboxedEnvironment
+    environment: TracingEnvironment
 
     def render(self, part: str, context: Mapping[str, Any]) -> str:
         """Render one of `PARTS`; raises TemplateRefused with file and line."""
@@ -49,9 +48,9 @@ class MessageTemplate:
             pieces, length = [], 0
             for piece in self.environment.get_template(file).generate(context):
                 length += len(piece)
-                if length > _LONGEST_OUTPUT:
+                if length > LONGEST_OUTPUT:
                     raise TemplateRefused(
-                        f"Template {file} writes more than {_LONGEST_OUTPUT} characters: "
+                        f"Template {file} writes more than {LONGEST_OUTPUT} characters: "
                         "shorten its loops."
                     )
                 pieces.append(piece)
@@ -62,28 +61,12 @@ class MessageTemplate:
             raise TemplateRefused(
                 f"Template {error.name or file}, line {error.lineno}: {error.message}."
             ) from None
-        except TemplateRefused:
+        except (TemplateRefused, CannotWorkOut):
             raise
+        except SlotMisused as error:
+            raise TemplateRefused(f"Template {error}. Mend the template.") from None
         except Exception as error:  # a template is a program: it can fail in every way there is
             _refuse(file, error)
-
-
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """The immutable sandbox, in which a product cannot grow beyond what a mail may hold."""
-
-    intercepted_binops = frozenset({"*", "**"})
-
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Multiply; raises SecurityError where the outcome would be too large."""
-        number = isinstance(left, int | float) and isinstance(right, int | float)
-        if operator == "**" and not (number and abs(left) <= 1_000 and abs(right) <= 10):
-            raise SecurityError("this power is too large for a mail")
-        if operator == "*" and not number:
-            sized = left if hasattr(left, "__len__") else right
-            times = right if sized is left else left
-            if isinstance(times, int) and len(sized) * times > _LONGEST_OUTPUT:
-                raise SecurityError("this repetition is too long for a mail")
-        return super().call_binop(context, operator, left, right)
 
 
 def load_template(name: str, own_folder: Path | None = None) -> MessageTemplate:
@@ -110,25 +93,37 @@ def built_in_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "templates" / "email"
 
 
-def _environment(folders: list[Path]) -> ImmutableSandboxedEnvironment:
-    environment = _Sandbox(
+@lru_cache(maxsize=16)
+def reader_environment(locale: str) -> ImmutableSandboxedEnvironment:
+    """Return the sandbox in which readers' values are worked out, in the words of a locale.
+
+    What is missing there is empty: a reader without a city breaks no mail.
+    """
+    return _fitted(Sandbox(undefined=Missing))
+
+
+def _environment(folders: list[Path]) -> TracingEnvironment:
+    environment = TracingEnvironment(
         loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
         autoescape=lambda name: bool(name and name.endswith(".html")),
         undefined=StrictUndefined,
-        finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
     )
     environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
-    environment.filters["long_date"] = _long_date
-    environment.filters["wrapped"] = _wrapped
+    _fitted(environment)
+    environment.lift()
     return environment
 
 
-def _finalize(value: object) -> object:
-    """Let a slot stand for itself; everywhere else its text is not to be had."""
-    return Markup(value.sentinel) if isinstance(value, Slot) else value
+T = TypeVar("T", bound=ImmutableSandboxedEnvironment)
+
+
+def _fitted(environment: T) -> T:
+    environment.filters["long_date"] = _long_date
+    environment.filters["wrapped"] = _wrapped
+    return environment
 
 
 def _long_date(text: str, locale: str, timezone: str) -> str:

@@ -22,6 +22,7 @@ NOUNS = {
     "publisher": "Who runs this installation.",
     "newsletter": "What readers subscribe to.",
     "purpose": "What a consent is for; each is consented to on its own.",
+    "topic": "What readers may choose within a newsletter; a taste, not a consent.",
     "notice": "The exact wording shown when consent is asked.",
     "feed": "Where articles come from.",
     "article": "Stories, from feeds and from pages.",

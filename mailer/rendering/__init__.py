@@ -11,22 +11,31 @@ from mailer.rendering.environment import MessageTemplate, TemplateRefused, load_
 from mailer.rendering.headers import HeaderRefused, StaticHeaders
 from mailer.rendering.html import plain_text, sanitise_operator_html
 from mailer.rendering.message import CompiledMessage
+from mailer.rendering.outcomes import MOST_OUTCOMES, Outcomes, TooManyOutcomes, variant_key
 from mailer.rendering.sandbox import CannotWorkOut
 from mailer.rendering.signed import SignedMessage
-from mailer.rendering.values import ReaderValues
+from mailer.rendering.trace import Decision, Kind
+from mailer.rendering.values import NOTHING, ReaderValues
 
 __all__ = [
+    "MOST_OUTCOMES",
+    "NOTHING",
     "CannotWorkOut",
     "CompiledMessage",
+    "Decision",
     "DkimSigner",
     "HeaderRefused",
+    "Kind",
     "MessageTemplate",
+    "Outcomes",
     "ReaderValues",
     "SignedMessage",
     "StaticHeaders",
     "TemplateRefused",
+    "TooManyOutcomes",
     "compile_message",
     "load_template",
     "plain_text",
     "sanitise_operator_html",
+    "variant_key",
 ]

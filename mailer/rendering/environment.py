@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -123,7 +123,36 @@ T = TypeVar("T", bound=ImmutableSandboxedEnvironment)
 def _fitted(environment: T) -> T:
     environment.filters["long_date"] = _long_date
     environment.filters["wrapped"] = _wrapped
+    environment.filters["places_for"] = places_for
+    environment.filters["at"] = _at
+    environment.globals["decided"] = _decided
     return environment
+
+
+def places_for(
+    sections: Sequence[str], topics: Sequence[Mapping[str, Any]], chosen: Collection[str]
+) -> list[int]:
+    """Return the places of those `sections` that a reader with the `chosen` topics is shown.
+
+    Whoever chose none is shown all; a section that no topic stands for is shown to all. Where
+    nothing would be left, everything is: nobody gets an empty mail.
+    """
+    everything = list(range(len(sections)))
+    if not chosen:
+        return everything
+    wanted = {name for topic in topics if topic["slug"] in chosen for name in topic["sections"]}
+    others = {name for topic in topics for name in topic["sections"]} - wanted
+    return [place for place in everything if sections[place].casefold() not in others] or everything
+
+
+def _at(items: Sequence[Any], places: Sequence[int]) -> list[Any]:
+    """Return the items at these places."""
+    return [items[place] for place in places]
+
+
+def _decided(value: Any) -> Any:
+    """Return the value; a mail is compiled for each that it has among the readers."""
+    return value
 
 
 def _long_date(text: str, locale: str, timezone: str) -> str:

@@ -52,6 +52,7 @@ ACTS: dict[str, list[list[str]]] = {
     "digest pause": [["weekly", "friday"]],
     "digest resume": [["weekly", "friday"]],
     "digest remove": [["weekly", "friday", "--yes"]],
+    "topic remove": [["weekly", "sport", "--yes"]],
     "provider hold": [["gmail.com"]],
     "provider release": [["example.org"]],
     "privacy erase": [["amina@readers.test", "--yes"]],
@@ -64,6 +65,7 @@ ACTS: dict[str, list[list[str]]] = {
 }
 BEFORE = {
     "db resume": ["db", "restore", "older.db", "--yes"],
+    "topic remove": ["topic", "add", "weekly", "sport", "--label", "Sport"],
     "notice ask": ["notice", "publish", "weekly", "--locale", "en", "--text-file", "wording.txt"],
 }
 """What makes that there is something to do."""

@@ -49,6 +49,7 @@ def context(**campaign: Any) -> dict[str, Any]:
             "archive_url": "https://news.test/a/x", "date": "2026-11-24T09:00:00+00:00",
             "timezone": "Africa/Lagos", "purpose_label": "Updates", **campaign,
         },
+        "topics": [],
         "articles": [
             {
                 "id": number, "title": f"Story {number} <b>&", "summary": "It happened.\n.\nThen.",

@@ -18,6 +18,7 @@ from mailer.store.models.content import (
     DigestArticle,
     Feed,
     Variant,
+    WantedVariant,
 )
 from mailer.store.models.installation import Installation, Publisher, Worker
 from mailer.store.models.readers import (
@@ -30,6 +31,7 @@ from mailer.store.models.readers import (
 )
 from mailer.store.models.relays import ProviderHold, Relay, RelayDay, RelayState
 from mailer.store.models.sending import Feedback, attempt, delivery
+from mailer.store.models.topics import ReaderTopic, Topic
 
 __all__ = [
     "Article",
@@ -56,13 +58,16 @@ __all__ = [
     "ProviderHold",
     "Publisher",
     "Purpose",
+    "ReaderTopic",
     "Relay",
     "RelayDay",
     "RelayState",
     "Subscriber",
     "Subscription",
     "Suppression",
+    "Topic",
     "Variant",
+    "WantedVariant",
     "Witness",
     "Worker",
     "attempt",

@@ -23,7 +23,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mailer.domain.errors import Refusal
 from mailer.domain.schedule import zone
-from mailer.rendering.sandbox import LONGEST_OUTPUT, CannotWorkOut, Missing, Sandbox
+from mailer.rendering.sandbox import LONGEST_OUTPUT, CannotWorkOut, ReaderSandbox
 from mailer.rendering.trace import SlotMisused
 from mailer.rendering.tracing import TracingEnvironment
 
@@ -99,7 +99,7 @@ def reader_environment(locale: str) -> ImmutableSandboxedEnvironment:
 
     What is missing there is empty: a reader without a city breaks no mail.
     """
-    return _fitted(Sandbox(undefined=Missing))
+    return _fitted(ReaderSandbox())
 
 
 def _environment(folders: list[Path]) -> TracingEnvironment:

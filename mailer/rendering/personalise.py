@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -76,11 +77,19 @@ def value_of(name: str, locale: str) -> Value:
     return VALUES[name]
 
 
+_escapes = re.compile("[&<>\"']").search
+
+
+def _escaped(text: str) -> str:
+    """Escape as templates do; of most values, such as links, there is nothing to escape."""
+    return str(escape(text)) if _escapes(text) else text
+
+
 def fill_of(use: SlotUse, locale: str) -> Fill:
     """Return the function that fills the slot; raises KeyError for a name that is none."""
     if use.place is Place.HEADER:
         return HEADER_FIELDS[use.name]
     value = value_of(use.name, locale)
     if use.place is Place.HTML and not use.name.startswith(COMPUTED):
-        return lambda values: encode(str(escape(value(values))))
+        return lambda values: encode(_escaped(value(values)))
     return lambda values: encode(value(values))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jinja2.exceptions import SecurityError
-from jinja2.runtime import ChainableUndefined, Context
+from jinja2.runtime import ChainableUndefined, Context, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mailer.domain.errors import Refusal
@@ -86,3 +86,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
             if isinstance(times, int) and len(sized) * times > LONGEST_OUTPUT:
                 raise SecurityError("this repetition is too long for a mail")
         return super().call_binop(context, operator, left, right)
+
+
+class ReaderSandbox(Sandbox):
+    """The sandbox in which a reader's values are worked out: what is missing there is empty."""
+
+    def __init__(self) -> None:
+        super().__init__(undefined=Missing)
+
+    def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
+        """Raise SecurityError at once: what is unsafe is not missing."""
+        raise SecurityError(f"access to “{attribute}” is unsafe")

@@ -61,6 +61,7 @@ class Slot(NamedTuple):
     escapes: bool
 
 
+_LARGEST_TREE = 30_000
 _YES_OR_NO = ("compare", "test", "not")
 
 Oracle = Callable[[Node], Any]
@@ -75,6 +76,7 @@ class Deferred:
     def __init__(self, node: Node, trace: Trace) -> None:
         self.node = node
         self.trace = trace
+        trace.measure(node)
 
     def __bool__(self) -> bool:
         return self.trace.truth(self)
@@ -106,6 +108,7 @@ class Trace:
         self._slots: list[Slot] = []
         self._origins: list[str] = []
         self._decided: dict[tuple[Kind, str], _Decided] = {}
+        self._measured: dict[int, tuple[Node, int]] = {}  # by identity: trees share their branches
 
     def names(self) -> dict[str, Deferred]:
         """Return what a template sees of the reader."""
@@ -134,12 +137,32 @@ class Trace:
 
     def mark(self, slot: Slot, origin: str | None = None) -> str:
         """Return the letters and digits that stand for the slot until it is filled."""
+        self.measure(slot.node)
         key = self._encoded(("slot", slot.node, slot.escapes))
         if key not in self._numbers:
             self._numbers[key] = len(self._slots)
             self._slots.append(slot)
             self._origins.append(origin or where())
         return f"{self._mark}{self._numbers[key]}qz"
+
+    def measure(self, node: Any) -> int:
+        """Return how large a tree is, written out; refuse one that has grown too large.
+
+        A template that joins a value with itself over and over makes little look like much: so
+        nothing walks a tree before it is measured.
+        """
+        if isinstance(node, str):
+            return 1 + len(node) // 16
+        if not isinstance(node, tuple):
+            return 1
+        known = self._measured.get(id(node))
+        if known is not None:
+            return known[1]
+        size = 1 + sum(map(self.measure, node))
+        if size > _LARGEST_TREE:
+            self.refuse("what depends on the reader here grows too large")
+        self._measured[id(node)] = (node, size)
+        return size
 
     # What depends on the reader
 

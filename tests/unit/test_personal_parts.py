@@ -16,6 +16,7 @@ from jinja2 import DictLoader
 from mailer.rendering import (
     CannotWorkOut,
     CompiledMessage,
+    HeaderRefused,
     ReaderValues,
     StaticHeaders,
     TemplateRefused,
@@ -25,6 +26,7 @@ from mailer.rendering import (
 from mailer.rendering.compile import rendered
 from mailer.rendering.evaluate import text_of, work_of
 from mailer.rendering.expressions import encode
+from mailer.rendering.html import inlined
 from mailer.rendering.sandbox import Missing, Sandbox
 from mailer.rendering.trace import Trace
 
@@ -318,3 +320,169 @@ def test_what_is_compiled_once_is_what_a_render_for_each_reader_writes(
             assert html_to(written, values) == naive
     if for_one.trace.path == for_other.trace.path:
         assert html_to(for_one, other) == html_to(for_other, other)
+
+
+SAFE = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn", "Zl", "Zp")), max_size=20
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(name=SAFE, city=SAFE, topics=st.lists(st.sampled_from(TOPICS), unique=True).map(tuple))
+def test_a_mail_program_reads_the_same_as_of_a_render_whose_styles_were_moved_for_one_reader(
+    tmp_path_factory: pytest.TempPathFactory, name: str, city: str, topics: tuple[str, ...]
+) -> None:
+    files = Files(
+        html="<html><head><style>p { color: #123456 }</style></head><body>"
+        '<p title="{{ reader.name }} of {{ reader.attributes.city | upper }}">{{ reader.name }}</p>'
+        "{% for topic in reader.topics %}<p>{{ topic }} {{ reader.name | title }}</p>{% endfor %}"
+        '<a href="https://x.test/?n={{ reader.name | urlencode }}&amp;c=1">x</a></body></html>',
+        text="Dear {{ reader.name }} of {{ reader.attributes.city | upper }}",
+        subject="For {{ reader.attributes.city | title }}, {{ reader.name }}",
+    )
+    values = reader(name=name, attributes={"city": city}, topics=topics)
+    message = compiled(files, tmp_path_factory.getbasetemp(), values)
+    naive = inlined(files.naive("body.html", values))
+    assert tokens(with_breaks(message.preview_html(values)).rstrip()) == tokens(naive.rstrip())
+    text = with_breaks(message.preview_text(values))
+    assert text.strip("\n") == files.naive("body.txt", values).strip("\n")
+    assert message.subject(values) == files.naive("subject.txt", values)
+
+
+LONG = "O'Brien <b>&\"\u202e" * 6_000
+
+
+@pytest.mark.parametrize("name", [LONG, "a" * 100_000, "\n.\r\n.\r" * 9_000], ids=len)
+def test_a_value_of_100_kilobytes_is_written_as_it_is(tmp_path: Path, name: str) -> None:
+    files = Files(
+        html="<p>{{ reader.attributes.a | upper | e }}</p>{{ reader.attributes.a }}",
+        text="{{ reader.attributes.a | replace('x', 'y') }}",
+    )
+    values = reader(attributes={"a": name})
+    message = compiled(files, tmp_path, values)
+    assert with_breaks(message.preview_text(values)).strip("\n") == with_breaks(name).strip("\n")
+    raw = message.personalise(values)
+    assert raw.count(b"\r\n") == raw.count(b"\n") == raw.count(b"\r")
+    assert b"\n." not in raw
+    assert max(map(len, raw.split(b"\r\n"))) <= 998
+    assert "<b>" not in message.preview_html(values).partition("<body>")[2]
+
+
+@pytest.mark.parametrize("name", ["x\r\nBcc: y@z.test", "x\ny", "x\u2028y", "x\0y"])
+def test_a_computed_subject_begins_no_other_header(tmp_path: Path, name: str) -> None:
+    files = Files("<p>x</p>", subject="{{ reader.attributes.a | replace('q', 'r') }}")
+    message = compiled(files, tmp_path, reader())
+    try:
+        raw = message.personalise(reader(attributes={"a": name}))
+    except HeaderRefused:
+        assert "\0" in name
+        return
+    header = raw.partition(b"\r\n\r\n")[0]
+    assert b"\r\nBcc" not in header
+    assert b"\r\nSubject: x " in header
+
+
+GROWING = [
+    "{{ reader.attributes.a * 999999 }}",
+    "{{ reader.attributes.a | center(999999) }}",
+    "{{ reader.attributes.a | replace('', reader.attributes.a) }}",
+    "{{ reader.attributes.a | list | join(reader.attributes.a) }}",
+    "{{ '%999999999s' | format(reader.attributes.a) }}",
+    "{{ '%*s' % (999999999, reader.attributes.a) }}",
+    "{{ '{:>999999999}'.format(reader.attributes.a) }}",
+    "{{ '{:>{}}'.format(reader.attributes.a, 99999999) }}",
+    "{{ reader.attributes.n ** 10 ** 10 ** 10 }}",
+    "{{ [reader.attributes.a] * 999999 | int }}",
+    "{{ reader.attributes.a | indent(999999) }}",
+    "{{ reader.attributes.__class__ }}",
+    "{{ (reader.attributes.a | attr('format')).__globals__ }}",
+    "{{ reader.attributes.a.zfill(99999999) }}",
+    "{{ '{0.__class__.__mro__}'.format(reader.attributes.a) }}",
+]
+
+
+@pytest.mark.parametrize("source", GROWING)
+def test_a_value_neither_grows_without_end_nor_leaves_the_sandbox(
+    tmp_path: Path, source: str
+) -> None:
+    values = reader(attributes={"a": "x" * 3_000, "n": 99})
+    with pytest.raises((CannotWorkOut, TemplateRefused)) as refusal:
+        compiled(Files("<p>x</p>", text=source), tmp_path, values).personalise(values)
+    assert len(str(refusal.value)) < 400
+
+
+DOUBLED = "{% set x = reader.attributes.a %}" + "{% set x = x ~ x %}" * 40 + "{{ x }}"
+
+
+def test_a_template_that_doubles_a_value_over_and_over_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(TemplateRefused, match="too large"):
+        compiled(Files("<p>x</p>", text=DOUBLED), tmp_path, reader(attributes={"a": "x"}))
+
+
+ADDRESSES = {
+    'https://ada.example/a b?c="d': "https://ada.example/a%20b?c=%22d",
+    "mailto:ada@x.test": "mailto:ada@x.test",
+    "ada.example/x": "ada.example/x",
+}
+
+
+@pytest.mark.parametrize("given", ADDRESSES)
+def test_an_address_of_a_readers_is_written_as_one(tmp_path: Path, given: str) -> None:
+    files = Files('<a href="{{ reader.attributes.site }}">x</a>')
+    values = reader(attributes={"site": given})
+    html = compiled(files, tmp_path, values).preview_html(values)
+    assert ("a", [("href", ADDRESSES[given])]) in tokens(html)
+
+
+@pytest.mark.parametrize("bad", ["javascript:alert(1)", " JavaScript:x", "data:text/html,x", "v:x"])
+def test_an_address_that_leads_nowhere_safe_fails_the_one_mail(tmp_path: Path, bad: str) -> None:
+    files = Files('<a href="{{ reader.attributes.site }}">x</a>')
+    message = compiled(files, tmp_path, reader())
+    with pytest.raises(CannotWorkOut, match="leads nowhere safe"):
+        message.personalise(reader(attributes={"site": bad}))
+
+
+PLACES = {
+    '<p class="{{ reader.name }}">': "own/body.html, line 2: “reader.name” stands inside a tag",
+    '<p style="color: {{ reader.attributes.c | lower }}">': "line 2: “reader.attributes.c | lower”",
+    "<{{ reader.name | lower }}>": "line 2: “reader.name | lower” stands inside a tag",
+    "<img src={{ reader.name }}>": "line 2: “reader.name” stands inside a tag",
+    "<style>{{ reader.name }}</style>": "line 2: “reader.name” stands in <style>",
+    "<script>{{ reader.name }}</script>": "line 2: “reader.name” stands in <script>",
+    "{{ reader.name | safe }}": "line 2: the filter “safe”",
+    "{{ reader }}": "line 2: “reader” is used as a whole",
+    "{{ reader.nmae }}": "line 2: “reader.nmae” is unknown",
+    "{% if links.unsubscribe %}x{% endif %}": "line 2: “links.unsubscribe” steers the mail",
+    "{{ ('<b>' | safe ~ reader.name) | upper }}": "line 2: “upper” is given tags",
+    "{{ {reader.name: 1} }}": "line 2: “reader.name” depends on the reader",
+    "{% set f = reader.name.encode %}{{ f() }}": "line 2: “reader.name.encode” cannot be called",
+}
+
+
+@pytest.mark.parametrize("source", PLACES)
+def test_what_cannot_be_compiled_is_refused_with_file_and_line(tmp_path: Path, source: str) -> None:
+    with pytest.raises(TemplateRefused) as refusal:
+        compiled(Files(f"<p>x</p>\n{source}"), tmp_path, reader())
+    assert PLACES[source] in str(refusal.value)
+
+
+def test_a_mail_that_knows_no_reader_has_no_conditions(tmp_path: Path) -> None:
+    Files("<p>x</p>\n\n{% if reader.topics %}x{% endif %}").write(tmp_path)
+    with pytest.raises(TemplateRefused, match=r"line 3: “reader\.topics” steers the mail"):
+        compile_message(load_template("own", tmp_path), CONTENT, HEADERS, nonce="0a1b2c")
+
+
+def test_values_that_are_filtered_and_compared_do_not_steer(tmp_path: Path) -> None:
+    source = (
+        "{{ reader.name or 'reader' }} {{ 'yes' if 'sport' in reader.topics else 'no' }} "
+        "{{ reader.attributes.city is defined and reader.attributes.city | upper }}"
+    )
+    message = compiled_here(Files("<p>x</p>", text=source), tmp_path)
+    assert message.path == ()
+
+
+def compiled_here(files: Files, folder: Path) -> CompiledMessage:
+    files.write(folder)
+    return compile_message(
+        load_template("own", folder), CONTENT, HEADERS, nonce="0a1b2c", reader=reader()
+    )

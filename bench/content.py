@@ -48,7 +48,7 @@ def settings(home: Path, database_url: str, smtp_port: int, connections: int) ->
     return load(environment, home)
 
 
-def install(settings: Settings, readers: int) -> Parts:
+def install(settings: Settings, readers: int, stories: int = STORIES) -> Parts:
     """Make the tables, the newsletter, its articles and its readers; return the open parts."""
     upgrade(settings.database_url)
     parts = open_parts(settings)
@@ -63,7 +63,7 @@ def install(settings: Settings, readers: int) -> Parts:
             now=parts.now(),
         )
         add_purpose(session, made, "updates", "Updates from the newsroom")
-        for number in range(STORIES):
+        for number in range(stories):
             add_article(session, made, _story(number), now=parts.now())
     _add_readers(parts, readers)
     return parts

@@ -28,10 +28,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
 from bench import content, plain
 from bench.running import CannotMeasure, finish, send_all, two_workers, verify
 from mailer.embedded.leash import leashed
-from mailer.store.models import Campaign
+from mailer.rendering import ReaderValues
+from mailer.store.models import Campaign, Newsletter
 from mailer.wiring import Parts
 
 _POSTFIX = Path("/usr/sbin")
@@ -231,19 +234,23 @@ def _message(parts: Parts) -> tuple[bytes, str]:
         campaign = session.get_one(Campaign, content.start(parts))
         compiled = parts.renderer.sent_message(session, campaign)
         campaign_id = campaign.id
-    values = parts.renderer.sample_values(
-        email="reader@readers.example", name="Reader", now=parts.now()
-    )
+        values = _values(parts, campaign.newsletter)
     with parts.sessions.begin() as session:
         session.get_one(Campaign, campaign_id).state = "cancelled"
     return compiled.personalise(values), plain.html_of(compiled, values)
 
 
+def _values(parts: Parts, newsletter: Newsletter) -> ReaderValues:
+    values = parts.renderer.sample_values(
+        email="reader@readers.example", newsletter=newsletter, now=parts.now()
+    )
+    return values._replace(name="Reader")
+
+
 def _plain(installations: dict[str, Parts], html: str, folder: Path, port: int) -> dict[str, float]:
     parts = next(iter(installations.values()))
-    values = parts.renderer.sample_values(
-        email="reader@readers.example", name="Reader", now=parts.now()
-    )
+    with parts.sessions() as session:
+        values = _values(parts, session.scalars(select(Newsletter)).one())
     return {"per_second": 1 / plain.seconds_per_message(html, folder, port, values)}
 
 

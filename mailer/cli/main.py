@@ -24,6 +24,7 @@ NOUNS = {
     "theme": "How a newsletter's mails look: logo, colours, fonts, footer.",
     "template": "Templates of your own, and what templates look like.",
     "purpose": "What a consent is for; each is consented to on its own.",
+    "topic": "What readers may choose within a newsletter; a taste, not a consent.",
     "notice": "The exact wording shown when consent is asked.",
     "feed": "Where articles come from.",
     "article": "Stories, from feeds and from pages.",

@@ -39,6 +39,7 @@ from mailer.services.readers import (
     require_readers,
     show_reader,
 )
+from mailer.services.topics import choose_topics
 from mailer.store.consents import Evidence
 from mailer.store.engine import reading
 from mailer.store.readers import ReaderDetails, find_reader, lock_reader
@@ -60,6 +61,7 @@ NewsletterName = Annotated[str, typer.Argument(metavar="NEWSLETTER", help="Short
 Name = typer.Option(help="The reader's name.")
 Locale = typer.Option(help="The reader's language, such as en or fr.")
 Timezone = typer.Option(help="The reader's time zone, such as Africa/Lagos.")
+Topics = typer.Option("--topic", help="A topic they choose; may be given more than once.")
 Attributes = typer.Option("--attribute", help="KEY=VALUE; may be given more than once.")
 
 
@@ -80,6 +82,7 @@ def add(
     locale: Annotated[str, Locale] = "",
     timezone: Annotated[str, Timezone] = "",
     attribute: Annotated[list[str] | None, Attributes] = None,
+    topic: Annotated[list[str] | None, Topics] = None,
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Ask the reader by mail first; else active at once.")
     ] = False,
@@ -103,7 +106,9 @@ def add(
     if confirm and basis is Basis.IMPLIED:
         raise typer.BadParameter("--confirm asks for the reader's word: leave --basis away.")
     address = parse_address(email)
-    details = ReaderDetails(one_line(name, "name", 100), locale_code(locale), _timezone(timezone))
+    details = ReaderDetails(
+        one_line(name, "name", 100), locale_code(locale), _timezone(timezone), tuple(topic or ())
+    )
     attributes = _attributes(attribute or [])
     parts = open_installation()
     with parts.sessions.begin() as session:
@@ -203,18 +208,38 @@ def history(email: Reader, as_json: AsJson = False) -> None:
     )
 
 
-@app.command(epilog=example("mailer subscriber edit amina@example.org --locale fr"))
+@app.command(
+    epilog=example(
+        "mailer subscriber edit amina@example.org --locale fr",
+        "mailer subscriber edit amina@example.org --newsletter weekly --topic politics",
+    )
+)
 def edit(
     email: Reader,
     name: Annotated[str | None, Name] = None,
     locale: Annotated[str | None, Locale] = None,
     timezone: Annotated[str | None, Timezone] = None,
     attribute: Annotated[list[str] | None, Attributes] = None,
+    topic: Annotated[list[str] | None, Topics] = None,
+    no_topics: Annotated[
+        bool, typer.Option("--no-topics", help="Of --newsletter: all of it again.")
+    ] = False,
+    newsletter_name: Annotated[
+        str | None, typer.Option("--newsletter", help="Whose topics; needed with --topic.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change what is given and keep the rest; an attribute without a value is removed."""
-    if name is None and locale is None and timezone is None and not attribute:
+    """Change what is given and keep the rest; an attribute without a value is removed.
+
+    The topics given are all that the reader has of the newsletter then.
+    """
+    chooses = bool(topic) or no_topics
+    if name is None and locale is None and timezone is None and not attribute and not chooses:
         raise typer.BadParameter("Say what to change, such as --name.")
+    if topic and no_topics:
+        raise typer.BadParameter("Give --topic or --no-topics, not both.")
+    if chooses != bool(newsletter_name):
+        raise typer.BadParameter("--topic and --no-topics go together with --newsletter.")
     changed = _attributes(attribute or [])
     parts = open_installation()
     with parts.sessions.begin() as session:
@@ -228,7 +253,13 @@ def edit(
             reader.timezone = _timezone(timezone)
         merged = {**reader.attributes, **changed}
         reader.attributes = {key: value for key, value in merged.items() if value}
-        given = {"name": name, "locale": locale, "timezone": timezone, "attributes": attribute}
+        if newsletter_name:
+            newsletter = find_newsletter(session, newsletter_name)
+            choose_topics(session, reader, newsletter, topic or [])
+        given = {
+            "name": name, "locale": locale, "timezone": timezone, "attributes": attribute,
+            "topics": chooses or None,
+        }  # fmt: skip
         note(
             parts, session, "subscriber edit", reader=reader.id,
             fields=[field for field, value in given.items() if value is not None],

@@ -12,22 +12,33 @@ from mailer.rendering.headers import HeaderRefused, StaticHeaders
 from mailer.rendering.html import sanitise_operator_html
 from mailer.rendering.looks import look
 from mailer.rendering.message import CompiledMessage
-from mailer.rendering.personalise import ReaderValues
+from mailer.rendering.outcomes import MOST_OUTCOMES, Outcomes, TooManyOutcomes, variant_key
 from mailer.rendering.plain import plain_text
+from mailer.rendering.sandbox import CannotWorkOut
 from mailer.rendering.signed import SignedMessage
+from mailer.rendering.trace import Decision, Kind
+from mailer.rendering.values import NOTHING, ReaderValues
 
 __all__ = [
+    "MOST_OUTCOMES",
+    "NOTHING",
+    "CannotWorkOut",
     "CompiledMessage",
+    "Decision",
     "DkimSigner",
     "HeaderRefused",
+    "Kind",
     "MessageTemplate",
+    "Outcomes",
     "ReaderValues",
     "SignedMessage",
     "StaticHeaders",
     "TemplateRefused",
+    "TooManyOutcomes",
     "compile_message",
     "load_template",
     "look",
     "plain_text",
     "sanitise_operator_html",
+    "variant_key",
 ]

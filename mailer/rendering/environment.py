@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from jinja2 import (
     ChoiceLoader,
@@ -16,10 +16,7 @@ from jinja2 import (
     TemplateNotFound,
     TemplateSyntaxError,
 )
-from jinja2.exceptions import SecurityError
-from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from markupsafe import Markup
 
 from mailer.domain.errors import Refusal
 from mailer.domain.locales import direction
@@ -27,10 +24,11 @@ from mailer.domain.themes import theme_of
 from mailer.locales import translations
 from mailer.rendering import filters
 from mailer.rendering.looks import look
-from mailer.rendering.slots import Slot
+from mailer.rendering.sandbox import LONGEST_OUTPUT, CannotWorkOut, ReaderSandbox
+from mailer.rendering.trace import SlotMisused
+from mailer.rendering.tracing import TracingEnvironment
 from mailer.rendering.wrapping import tidy
 
-_LONGEST_OUTPUT = 2_000_000
 PARTS = ("subject.txt", "preheader.txt", "body.html", "body.txt")
 
 
@@ -43,7 +41,7 @@ class MessageTemplate:
     """One mail's folder of templates: subject, preheader, HTML body, text body."""
 
     name: str
-    environment: ImmutableSandboxedEnvironment
+    environment: TracingEnvironment
     locale: str = "en"
 
     def render(self, part: str, context: Mapping[str, Any]) -> str:
@@ -53,9 +51,9 @@ class MessageTemplate:
             pieces, length = [], 0
             for piece in self.environment.get_template(file).generate(context):
                 length += len(piece)
-                if length > _LONGEST_OUTPUT:
+                if length > LONGEST_OUTPUT:
                     raise TemplateRefused(
-                        f"Template {file} writes more than {_LONGEST_OUTPUT} characters: "
+                        f"Template {file} writes more than {LONGEST_OUTPUT} characters: "
                         "shorten its loops."
                     )
                 pieces.append(piece)
@@ -67,28 +65,12 @@ class MessageTemplate:
             raise TemplateRefused(
                 f"Template {error.name or file}, line {error.lineno}: {error.message}."
             ) from None
-        except TemplateRefused:
+        except (TemplateRefused, CannotWorkOut):
             raise
+        except SlotMisused as error:
+            raise TemplateRefused(f"Template {error}. Mend the template.") from None
         except Exception as error:  # a template is a program: it can fail in every way there is
             _refuse(file, error)
-
-
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """The immutable sandbox, in which a product cannot grow beyond what a mail may hold."""
-
-    intercepted_binops = frozenset({"*", "**"})
-
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Multiply; raises SecurityError where the outcome would be too large."""
-        number = isinstance(left, int | float) and isinstance(right, int | float)
-        if operator == "**" and not (number and abs(left) <= 1_000 and abs(right) <= 10):
-            raise SecurityError("this power is too large for a mail")
-        if operator == "*" and not number:
-            sized = left if hasattr(left, "__len__") else right
-            times = right if sized is left else left
-            if isinstance(times, int) and len(sized) * times > _LONGEST_OUTPUT:
-                raise SecurityError("this repetition is too long for a mail")
-        return super().call_binop(context, operator, left, right)
 
 
 def load_template(name: str, own_folder: Path | None = None, locale: str = "en") -> MessageTemplate:
@@ -132,34 +114,77 @@ def _files(folder: Path | None) -> frozenset[str]:
 
 
 @lru_cache(maxsize=32)
+def reader_environment(locale: str) -> ImmutableSandboxedEnvironment:
+    """Return the sandbox in which readers' values are worked out, in the words of a locale.
+
+    What is missing there is empty: a reader without a city breaks no mail.
+    """
+    environment = _fitted(ReaderSandbox(), locale)
+    environment.globals["newsletter"] = {"dir": direction(locale)}
+    return environment
+
+
+@lru_cache(maxsize=32)
 def _environment(
     folders: tuple[Path, ...], locale: str, own_files: frozenset[str]
-) -> ImmutableSandboxedEnvironment:
+) -> TracingEnvironment:
     """Return the sandbox; it is kept, for Jinja takes longer to compile than premailer to inline.
 
     A file that changes is read again; one that is added or taken away makes a sandbox of its own.
     """
-    environment = _Sandbox(
+    environment = TracingEnvironment(
         loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
         autoescape=lambda name: bool(name and name.endswith(".html")),
         undefined=StrictUndefined,
-        finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        extensions=["jinja2.ext.i18n"],
     )
-    environment.install_gettext_translations(  # type: ignore[attr-defined]
-        translations(locale), newstyle=True
-    )
+    _fitted(environment, locale)
     environment.globals["theme"] = look(theme_of({}), locale)  # unless the mail has its own
-    environment.filters.update(filters.FILTERS)
+    environment.lift()
     return environment
 
 
-def _finalize(value: object) -> object:
-    """Let a slot stand for itself; everywhere else its text is not to be had."""
-    return Markup(value.sentinel) if isinstance(value, Slot) else value
+T = TypeVar("T", bound=ImmutableSandboxedEnvironment)
+
+
+def _fitted(environment: T, locale: str) -> T:
+    environment.add_extension("jinja2.ext.i18n")
+    environment.install_gettext_translations(  # type: ignore[attr-defined]
+        translations(locale), newstyle=True
+    )
+    environment.filters.update(filters.FILTERS)
+    environment.filters["places_for"] = places_for
+    environment.filters["at"] = _at
+    environment.globals["decided"] = _decided
+    return environment
+
+
+def places_for(
+    sections: Sequence[str], topics: Sequence[Mapping[str, Any]], chosen: Collection[str]
+) -> list[int]:
+    """Return the places of those `sections` that a reader with the `chosen` topics is shown.
+
+    Whoever chose none is shown all; a section that no topic stands for is shown to all. Where
+    nothing would be left, everything is: nobody gets an empty mail.
+    """
+    everything = list(range(len(sections)))
+    if not chosen:
+        return everything
+    wanted = {name for topic in topics if topic["slug"] in chosen for name in topic["sections"]}
+    others = {name for topic in topics for name in topic["sections"]} - wanted
+    return [place for place in everything if sections[place].casefold() not in others] or everything
+
+
+def _at(items: Sequence[Any], places: Sequence[int]) -> list[Any]:
+    """Return the items at these places."""
+    return [items[place] for place in places]
+
+
+def _decided(value: Any) -> Any:
+    """Return the value; a mail is compiled for each that it has among the readers."""
+    return value
 
 
 def _refuse(file: str, error: Exception) -> NoReturn:

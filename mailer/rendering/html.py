@@ -8,10 +8,12 @@ import re
 import nh3
 from premailer import Premailer
 
-from mailer.rendering.slots import SlotMisused, Slots
+from mailer.rendering.expressions import LINKS, describe
+from mailer.rendering.trace import Slot, SlotMisused, Trace
 
 _SLOT_ATTRIBUTES = frozenset({"href", "alt", "title", "content", "value"})
-_ATTRIBUTE = re.compile(r"""([\w:-]+)\s*=\s*(?:"[^"]*|'[^']*)$""")
+_ATTRIBUTE = re.compile(r"""([\w:-]+)\s*=\s*["']((?<=")[^"]*|(?<=')[^']*)$""")
+_LINK = ("attr", LINKS)
 
 _TAGS = {
     "a", "abbr", "b", "blockquote", "br", "code", "div", "em", "figcaption", "figure", "h2", "h3",
@@ -42,21 +44,45 @@ def inlined(source: str) -> str:
     )
 
 
-def refuse_misplaced(source: str, slots: Slots) -> None:
-    """Raise SlotMisused where a reader's value stands in a tag, a class, a style or a script."""
-    before = ""
-    for text, name in slots.split(source):
-        before += text
-        if name is None:
-            return
-        tag = before.rfind("<")
-        if tag > before.rfind(">"):
-            attribute = _ATTRIBUTE.search(before[tag:])
-            if attribute is None or attribute.group(1).lower() not in _SLOT_ATTRIBUTES:
-                raise SlotMisused(f"“{name}” stands inside a tag where it could change the page")
-        for element in ("style", "script"):
-            if before.rfind(f"<{element}") > before.rfind(f"</{element}"):
-                raise SlotMisused(f"“{name}” stands in <{element}>")
+def placed(source: str, trace: Trace) -> str:
+    """Return the HTML with the slots in addresses marked as such.
+
+    Raises SlotMisused, with file and line, where a reader's value stands in a tag, a class, a style
+    or a script.
+    """
+    seen, pieces = "", []
+    for text, number in trace.split(source):
+        seen += text
+        pieces.append(text)
+        if number is None:
+            break
+        slot = trace.slot(number)
+        attribute = _refuse_misplaced(seen, slot, trace.origin(number))
+        if (
+            attribute is not None
+            and attribute.group(1).lower() == "href"
+            and slot.node[:2] != _LINK
+        ):
+            begins = not attribute.group(2)
+            slot = Slot(("address", slot.node, begins), slot.escapes)
+        pieces.append(trace.mark(slot, trace.origin(number)))
+        seen += "x"
+    return "".join(pieces)
+
+
+def _refuse_misplaced(before: str, slot: Slot, origin: str) -> re.Match[str] | None:
+    """Return the attribute in which the slot stands, if it stands in one."""
+    named = f"{origin}: “{describe(slot.node)}”"
+    for element in ("style", "script"):
+        if before.rfind(f"<{element}") > before.rfind(f"</{element}"):
+            raise SlotMisused(f"{named} stands in <{element}>")
+    tag = before.rfind("<")
+    if tag <= before.rfind(">"):
+        return None
+    attribute = _ATTRIBUTE.search(before[tag:])
+    if attribute is None or attribute.group(1).lower() not in _SLOT_ATTRIBUTES:
+        raise SlotMisused(f"{named} stands inside a tag where it could change the page")
+    return attribute
 
 
 def sanitise_operator_html(source: str) -> str:

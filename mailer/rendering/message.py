@@ -8,13 +8,16 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 
+from mailer.rendering.expressions import decode, fields_read
 from mailer.rendering.headers import text_field
-from mailer.rendering.personalise import VALUES, Fill, Place, ReaderValues, SlotUse, fill_of
+from mailer.rendering.personalise import COMPUTED, Fill, Place, SlotUse, Value, fill_of, value_of
+from mailer.rendering.trace import Decision
+from mailer.rendering.values import ReaderValues
 
 SUBJECT = SlotUse("Subject", Place.HEADER)
 """Stands in the segments where the subject itself holds a reader's value."""
 
-_FORM = 2
+_FORM = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,12 @@ class CompiledMessage:
     segments: tuple[bytes | SlotUse, ...]
     subject_parts: tuple[str, ...]
     sender: str  # the envelope's, as it was when the mail was compiled
+    locale: str  # whose words its values are written in
+    path: tuple[Decision, ...] = field(default=(), compare=False)
+    """The decisions by which it was compiled; they are kept beside it, not in it."""
     _pieces: list[bytes] = field(init=False, repr=False, compare=False)
     _holes: list[tuple[Fill, tuple[int, ...]]] = field(init=False, repr=False, compare=False)
+    _subject: list[str | Value] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Find the holes once, so that filling them is a few assignments and a join."""
@@ -40,11 +47,16 @@ class CompiledMessage:
             if not isinstance(segment, bytes):
                 places.setdefault(segment, []).append(place)
         holes = [
-            (self._subject_field if use == SUBJECT else fill_of(use), tuple(where))
+            (self._subject_field if use == SUBJECT else fill_of(use, self.locale), tuple(where))
             for use, where in places.items()
         ]
         object.__setattr__(self, "_pieces", pieces)
         object.__setattr__(self, "_holes", holes)
+        subject = [
+            value_of(part, self.locale) if index % 2 else part
+            for index, part in enumerate(self.subject_parts)
+        ]
+        object.__setattr__(self, "_subject", subject)
 
     def personalise(self, values: ReaderValues) -> bytes:
         """Return the whole message for one reader.
@@ -64,9 +76,16 @@ class CompiledMessage:
 
     def subject(self, values: ReaderValues) -> str:
         """Return the subject as the reader sees it."""
-        return "".join(
-            VALUES[part](values) if index % 2 else part
-            for index, part in enumerate(self.subject_parts)
+        return "".join([part if isinstance(part, str) else part(values) for part in self._subject])
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The reader's fields that its slots are filled from, but for plain ones."""
+        names = {use.name for use in self.segments if isinstance(use, SlotUse)}
+        names.update(self.subject_parts[1::2])
+        computed = [name for name in names if name.startswith(COMPUTED)]
+        return frozenset[str]().union(
+            *(fields_read(decode(name.removeprefix(COMPUTED))) for name in computed)
         )
 
     def preview_html(self, values: ReaderValues) -> str:
@@ -90,6 +109,7 @@ class CompiledMessage:
             "segments": segments,
             "subject": list(self.subject_parts),
             "sender": self.sender,
+            "locale": self.locale,
         }
         return json.dumps(document, separators=(",", ":"))
 
@@ -106,6 +126,7 @@ class CompiledMessage:
             ),
             subject_parts=tuple(document["subject"]),
             sender=document["sender"],
+            locale=document.get("locale", ""),
         )
 
     def _subject_field(self, values: ReaderValues) -> bytes:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
-from html import escape
-from typing import NamedTuple
 
+from markupsafe import escape
+
+from mailer.rendering.evaluate import text_of
 from mailer.rendering.headers import date_value, literal_field, mailbox
 from mailer.rendering.quoted_printable import encode
+from mailer.rendering.values import ReaderValues
 
 
 class Place(StrEnum):
@@ -30,21 +33,6 @@ class SlotUse:
     place: Place
 
 
-class ReaderValues(NamedTuple):
-    """One reader's own values; URLs and the Message-ID stand in headers as they are."""
-
-    email: str
-    name: str
-    unsubscribe_url: str
-    preferences_url: str
-    confirm_url: str
-    message_id: str
-    date: datetime
-    delivery: str
-    export_url: str = ""
-    erase_url: str = ""
-
-
 @lru_cache(maxsize=4)
 def _date_field(moment: datetime) -> bytes:
     """Return the field; the same for all mails of one second."""
@@ -56,6 +44,7 @@ Fill = Callable[[ReaderValues], bytes]
 
 VALUES: dict[str, Value] = {
     "reader.name": lambda values: values.name,
+    "reader.first_name": lambda values: values.first_name,
     "reader.email": lambda values: values.email,
     "links.unsubscribe": lambda values: values.unsubscribe_url,
     "links.preferences": lambda values: values.preferences_url,
@@ -63,7 +52,7 @@ VALUES: dict[str, Value] = {
     "links.export": lambda values: values.export_url,
     "links.erase": lambda values: values.erase_url,
 }
-"""What templates may name of a reader, and where it comes from."""
+"""What is so plain that it is not worked out: where it comes from."""
 
 HEADER_FIELDS: dict[str, Fill] = {
     "To": lambda values: b"To: " + mailbox(values.name, values.email) + b"\r\n",
@@ -77,11 +66,30 @@ HEADER_FIELDS: dict[str, Fill] = {
 """The header fields that differ from reader to reader (a subject may, too)."""
 
 
-def fill_of(use: SlotUse) -> Fill:
+COMPUTED = "="
+"""Begins the name of a slot whose value is worked out: the encoded tree follows."""
+
+
+def value_of(name: str, locale: str) -> Value:
+    """Return the function that gives a slot's value; raises KeyError for a name that is none."""
+    if name.startswith(COMPUTED):
+        return text_of(name.removeprefix(COMPUTED), locale)
+    return VALUES[name]
+
+
+_escapes = re.compile("[&<>\"']").search
+
+
+def _escaped(text: str) -> str:
+    """Escape as templates do; of most values, such as links, there is nothing to escape."""
+    return str(escape(text)) if _escapes(text) else text
+
+
+def fill_of(use: SlotUse, locale: str) -> Fill:
     """Return the function that fills the slot; raises KeyError for a name that is none."""
     if use.place is Place.HEADER:
         return HEADER_FIELDS[use.name]
-    value = VALUES[use.name]
-    if use.place is Place.HTML:
-        return lambda values: encode(escape(value(values), quote=True))
+    value = value_of(use.name, locale)
+    if use.place is Place.HTML and not use.name.startswith(COMPUTED):
+        return lambda values: encode(_escaped(value(values)))
     return lambda values: encode(value(values))

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from mailer.rendering.dkim import DkimSigner
 from mailer.rendering.message import CompiledMessage
-from mailer.rendering.personalise import ReaderValues, SlotUse
+from mailer.rendering.personalise import SlotUse
+from mailer.rendering.values import ReaderValues
 
 _FIELD_BEGINS = re.compile(rb"(?<=\r\n)(?![ \t])")
 

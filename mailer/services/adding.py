@@ -14,6 +14,7 @@ from mailer.services.lookup import find_purpose
 from mailer.services.notices import current_notice
 from mailer.services.renderer import Renderer
 from mailer.services.signup import send_confirmation
+from mailer.services.topics import choose_topics, find_topic
 from mailer.store.consents import Evidence, ShownNotice, next_request, record
 from mailer.store.models import Newsletter, Subscription
 from mailer.store.readers import ReaderDetails, find_or_add_reader
@@ -46,14 +47,19 @@ def add_reader(
 ) -> AddOutcome:
     """Record the consent: active at once, or with `confirm` pending and asked by mail.
 
-    Who has left stays away, whatever a list says; raises NotFound for an unknown purpose.
+    Who has left stays away, whatever a list says; raises NotFound for an unknown purpose, and
+    UnknownTopic.
     """
     wanted = [find_purpose(session, newsletter, slug) for slug in purposes]
+    for topic in details.topics:
+        find_topic(session, newsletter, topic)
     if standing(session, address_hash(address, suppression_key), newsletter.slug):
         return AddOutcome.SUPPRESSED
     reader = find_or_add_reader(session, address, suppression_key, details, now=now)
     if attributes:
         reader.attributes = {**reader.attributes, **attributes}
+    if details.topics and not confirm:
+        choose_topics(session, reader, newsletter, details.topics)
     state, shown = ConsentState.GIVEN, None
     if confirm:
         state = ConsentState.REQUESTED

@@ -14,9 +14,11 @@ from mailer.domain.deliveries import DeliveryKind
 from mailer.domain.errors import Refusal
 from mailer.domain.links import Links
 from mailer.domain.tokens import delivery_token
-from mailer.rendering import CompiledMessage, DkimSigner, ReaderValues, SignedMessage
+from mailer.rendering import NOTHING, CompiledMessage, DkimSigner, ReaderValues, SignedMessage
+from mailer.services.choosing import Chooser, Home, home_of, shown_name
 from mailer.store.ledger import Claimed
 from mailer.store.models import Variant
+from mailer.store.profiles import Profile
 from mailer.transports import Envelope
 
 
@@ -45,6 +47,9 @@ class Prepared(NamedTuple):
 
     claimed: Claimed
     variant: CompiledMessage | SignedMessage | None
+    profile: Profile | None = None  # where the mail needs more of the reader than address and name
+    home: Home | None = None
+    problem: str = ""  # why nothing can be compiled for this reader
 
 
 class Outgoing(NamedTuple):
@@ -76,19 +81,46 @@ class Composer:
         self._identity = identity
         self._signer = signer
         self._variants: dict[int, CompiledMessage | SignedMessage] = {}
+        self._chooser = Chooser()
 
     def prepare(self, connection: Connection, batch: Sequence[Claimed]) -> list[Prepared]:
-        """Return the batch with its compiled mails; those that are not known yet are loaded."""
-        variants = self._load(connection, {item.variant_id for item in batch if item.variant_id})
-        return [Prepared(item, variants.get(item.variant_id or 0)) for item in batch]
+        """Return the batch with its compiled mails; those that are not known yet are loaded.
+
+        Where the mail differs by reader, each reader's is chosen; what is not compiled yet is given
+        back, and is not in the batch any more.
+        """
+        chosen = self._chooser.choose(connection, batch)
+        variants = self._load(
+            connection, {item.variant_id for item in chosen.batch if item.variant_id}
+        )
+        homes = {
+            newsletter_id: home_of(connection, newsletter_id)
+            for newsletter_id in {
+                item.newsletter_id
+                for item in chosen.batch
+                if item.campaign_id is None or item.id in chosen.profiles
+            }
+        }
+        return [
+            Prepared(
+                item,
+                variants.get(item.variant_id or 0),
+                chosen.profiles.get(item.id),
+                homes.get(item.newsletter_id),
+                chosen.failing.get(item.id, ""),
+            )
+            for item in chosen.batch
+        ]
 
     def compose(self, prepared: Prepared, *, now: datetime) -> Outgoing:
         """Return the mail; raises CannotCompose where there is nothing to make it from."""
         claimed = prepared.claimed
+        if prepared.problem:
+            raise CannotCompose(prepared.problem)
         if prepared.variant is None:
             raise CannotCompose("The compiled mail of this delivery is gone.")
         try:
-            content = prepared.variant.personalise(self._values(claimed, now))
+            content = prepared.variant.personalise(self._values(prepared, now))
         except Refusal as refusal:
             raise CannotCompose(str(refusal)) from None
         recipient = wire_address(claimed.email)
@@ -112,16 +144,19 @@ class Composer:
             del self._variants[oldest]
         return loaded
 
-    def _values(self, claimed: Claimed, now: datetime) -> ReaderValues:
+    def _values(self, prepared: Prepared, now: datetime) -> ReaderValues:
+        claimed, profile = prepared.claimed, prepared.profile
+        home = prepared.home or Home("", "")
+        name = profile.name if profile else claimed.name
         newsletter, reader = claimed.newsletter_id, claimed.subscriber_id or 0
         campaign = claimed.campaign_id or 0
         confirms = claimed.kind == DeliveryKind.CONFIRMATION
         serves = claimed.kind == DeliveryKind.SERVICE
         token = self._identity.delivery_token(claimed.id)
         return ReaderValues(
-            email=claimed.email,
+            email=profile.email if profile else claimed.email,
             # Whoever filled in the form may be a stranger: nothing of theirs goes into this mail.
-            name="" if confirms or serves or not claimed.name.isprintable() else claimed.name,
+            name="" if confirms or serves else shown_name(name),
             unsubscribe_url=self._links.unsubscribe(newsletter, reader, campaign),
             preferences_url=self._links.preferences(newsletter, reader, campaign),
             confirm_url=self._links.confirm(newsletter, reader, claimed.serial) if confirms else "",
@@ -130,4 +165,8 @@ class Composer:
             delivery=token,
             export_url=self._links.export(newsletter, reader, claimed.serial) if serves else "",
             erase_url=self._links.erase(newsletter, reader, claimed.serial) if serves else "",
+            locale=(profile.locale if profile else "") or home.locale,
+            timezone=(profile.timezone if profile else "") or home.timezone,
+            attributes=profile.attributes if profile else NOTHING,
+            topics=profile.topics if profile else (),
         )

@@ -216,7 +216,9 @@ def digest_html(
     session: Session, digest: Digest, outlook: Outlook, renderer: Renderer, *, now: datetime
 ) -> str:
     """Return the mail that a run would send now, as its HTML; nothing is stored."""
-    values = renderer.sample_values(email="reader@example.com", now=now)
+    values = renderer.sample_values(
+        email="reader@example.com", newsletter=digest.newsletter, now=now
+    )
     draft = _draft(session, digest, outlook, now)
     return renderer.campaign_message(session, draft).preview_html(values)
 

@@ -17,6 +17,7 @@ from mailer.domain.addresses import EmailAddress, address_hash
 from mailer.domain.consent import ConsentState
 from mailer.services.practice import Practice, contact, controller, recipients, retention
 from mailer.services.readers import UnknownReader, consent_events
+from mailer.services.topics import topics_chosen
 from mailer.store.ledger import attempts_of, mails_of
 from mailer.store.models import (
     Campaign,
@@ -84,6 +85,10 @@ def _document(
         "controller": controller(session),
         "person": _person(reader) if reader else None,
         "subscriptions": _subscriptions(session, reader) if reader else [],
+        "topics": [
+            {"newsletter": newsletter, "topic": topic}
+            for newsletter, topic in (topics_chosen(session, reader) if reader else ())
+        ],
         "consent_events": events,
         "mails": _mails(session, reader, hashed, practice),
         "feedback": _feedback(session, reader, practice) if reader else [],
@@ -158,7 +163,7 @@ def rights(contact: str) -> list[dict[str, str]]:
         {
             "right": "Have what is wrong put right",
             "article": "16",
-            "how": f"Name and language: {own}. Everything else: write to {whom}.",
+            "how": f"Name, language and topics: {own}. Everything else: write to {whom}.",
         },
         {
             "right": "Have everything deleted",

@@ -13,6 +13,7 @@ from mailer.domain.consent import ConsentState, SubscriptionState
 from mailer.domain.tokens import TokenKind, TokenSigner
 from mailer.services.agreed import Agreement, NewWording, agreements, new_wording
 from mailer.services.notices import current_notice, notice_by_hash
+from mailer.services.topics import TopicChoice, choose_topics, topic_choices, topics_of
 from mailer.store.consents import Evidence, ShownNotice, record
 from mailer.store.models import Newsletter, Notice, Purpose, Subscriber, Subscription
 from mailer.store.readers import lock_reader
@@ -49,6 +50,7 @@ class Preferences:
     purposes: tuple[PurposeChoice, ...]
     notice: Notice | None
     token: str = ""
+    topics: tuple[TopicChoice, ...] = ()
     new_wording: NewWording | None = None
     """What has changed since the reader agreed."""
     wording_unknown: bool = False
@@ -98,6 +100,7 @@ def open_preferences(session: Session, signer: TokenSigner, text: str) -> Prefer
         purposes=tuple(_choices(session, newsletter, reader.id, notice, locale)),
         notice=notice,
         token=text,
+        topics=topic_choices(session, newsletter, locale, reader),
         new_wording=new_wording(session, newsletter, reader.id, notice),
     )
 
@@ -113,6 +116,7 @@ def save_preferences(
     locale: str | None,
     evidence: Evidence,
     now: datetime,
+    topics: frozenset[str] | None = None,
 ) -> Preferences | None:
     """Give, renew and withdraw what the boxes say; whoever holds the link holds the mailbox.
 
@@ -120,6 +124,7 @@ def save_preferences(
     Only what the wording on the page offered can be given; under a wording that nobody knows,
     nothing is (an absent one is taken for the current one, and recorded as assumed). A request
     that still waits for its confirmation is no ticked box, and an unticked one leaves it alone.
+    `topics` None: the page showed none, and they stay as they are.
     """
     token = signer.read(text, TokenKind.PREFERENCES)
     newsletter = session.get(Newsletter, token.newsletter_id) if token else None
@@ -135,6 +140,9 @@ def save_preferences(
         return replace(page, wording_unknown=True) if page else None
     reader.name = reader.name if name is None else name
     reader.locale = reader.locale if locale is None else locale
+    if topics is not None:
+        offered_topics = {topic.slug for topic in topics_of(session, newsletter)}
+        choose_topics(session, reader, newsletter, topics & offered_topics)
     for purpose in newsletter.purposes:
         said = _said(agreed.get(purpose.id), shown, purpose.slug in wanted)
         if said is ConsentState.WITHDRAWN or (said and purpose.slug in offered):

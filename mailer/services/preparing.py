@@ -1,9 +1,9 @@
-"""Preparing a campaign: compile its variant, queue the copies for seed addresses, then plan its
+"""Preparing a campaign: compile its variants, queue the copies for seed addresses, then plan its
 deliveries, chunk by chunk.
 
 One with a canary is prepared twice: for its sample, and for the rest when that is released.
 
-Every step can be killed: the variant is kept once, the sample is chosen once, a chunk and the
+Every step can be killed: each variant is kept once, the sample is chosen once, a chunk and the
 cursor are one transaction, and the last step is a compare-and-set. Two workers at once do each
 other's work no harm.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -22,10 +22,11 @@ from mailer.domain.errors import Refusal
 from mailer.services.campaign_course import move, pause_campaign
 from mailer.services.renderer import Renderer
 from mailer.services.seeds import copy_to_seeds
+from mailer.services.variants import VariantMaker
 from mailer.store.engine import Sessions, reading
 from mailer.store.halting import halted_reason
 from mailer.store.ledger import choose_sample, plan_chunk
-from mailer.store.models import Campaign
+from mailer.store.models import Campaign, WantedVariant
 
 
 class CannotPrepare(Refusal):
@@ -37,11 +38,12 @@ CHUNK = 2_000
 
 
 def waiting_campaigns(session: Session) -> list[int]:
-    """Return the campaigns that wait to be prepared."""
+    """Return the campaigns that wait to be prepared, or to be compiled for more readers."""
+    wanted = select(WantedVariant.campaign_id).where(WantedVariant.problem == "")
     return list(
         session.scalars(
             select(Campaign.id)
-            .where(Campaign.state == CampaignState.PREPARING.value)
+            .where(or_(Campaign.state == CampaignState.PREPARING.value, Campaign.id.in_(wanted)))
             .order_by(Campaign.lane, Campaign.id)
         )
     )
@@ -58,12 +60,19 @@ def prepare_campaign(
 ) -> int:
     """Compile and plan the campaign until it sends; return how many deliveries were added.
 
-    `pause` is called between chunks. A template that cannot be rendered pauses the campaign, which
-    says why; nobody gets half of it. Raises CannotPrepare then.
+    Of one that sends already, what its readers want in addition is compiled. `pause` is called
+    between chunks. A template that cannot be rendered pauses the campaign, which says why; nobody
+    gets half of it. Raises CannotPrepare then.
     """
     try:
-        if not _compile(sessions, campaign_id, renderer, now):
+        maker = VariantMaker(sessions, campaign_id, renderer, now)
+        with reading(sessions) as session:
+            campaign = session.get(Campaign, campaign_id)
+            due = campaign is not None and _is_due(session, campaign)
+        if not due:
+            maker.compile_wanted()
             return 0
+        maker.compile_ahead(pause)
     except SQLAlchemyError:
         raise  # the database's trouble, not the campaign's: the next tick tries again
     except Exception as error:
@@ -102,25 +111,6 @@ def _choose_sample(sessions: Sessions, campaign_id: int, now: Callable[[], datet
         )  # fmt: skip
         if sample.readers == sample.audience:
             canary.released_at = now()
-
-
-def _compile(
-    sessions: Sessions, campaign_id: int, renderer: Renderer, now: Callable[[], datetime]
-) -> bool:
-    """Compile the campaign unless that is done; False when it need not be prepared.
-
-    Compiling takes longer than a writer may hold up others, so that it is done before writing.
-    """
-    with reading(sessions) as session:
-        campaign = session.get(Campaign, campaign_id)
-        if campaign is None or not _is_due(session, campaign):
-            return False
-        compiled = renderer.sent_message(session, campaign)
-    with sessions.begin() as session:
-        renderer.store_campaign_variant(
-            session, session.get_one(Campaign, campaign_id), compiled, now=now()
-        )
-    return True
 
 
 def _plan_next(session: Session, campaign_id: int, chunk: int, now: datetime) -> int | None:

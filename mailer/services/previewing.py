@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from mailer.services.renderer import Renderer
 from mailer.store.models import Campaign, Subscriber
+from mailer.store.profiles import profile_of
 
 _SAMPLE_ADDRESS = "reader@example.com"
 
@@ -36,12 +37,14 @@ def preview(
     Once the campaign has started that is the very mail that goes out; before, as it is now.
     Raises the renderer's Refusal for a template that cannot be compiled; writes nothing.
     """
+    profile = profile_of(session, reader, campaign.newsletter) if reader else None
     values = renderer.sample_values(
         email=reader.email if reader else _SAMPLE_ADDRESS,
-        name=reader.name if reader else "",
+        newsletter=campaign.newsletter,
+        reader=profile,
         now=now,
     )
-    compiled = renderer.sent_message(session, campaign)
+    compiled = renderer.sent_message(session, campaign, profile)
     return Preview(
         subject=compiled.subject(values),
         html=compiled.preview_html(values),

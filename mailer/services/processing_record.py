@@ -172,7 +172,7 @@ def _categories(practice: Practice) -> list[dict[str, str]]:
     return [
         {"category": "identity", "data": "address, name, language, time zone, attributes that the "
          "publisher entered", "kept": kept},
-        {"category": "choices", "data": "what they receive, since when", "kept": kept},
+        {"category": "choices", "data": "what they receive, since when; topics", "kept": kept},
         {"category": "proof of consent", "data": "what they said, when and how; the words they "
          "were shown; IP address, browser, page, source: sealed under a key of the reader's own",
          "kept": kept},

@@ -14,6 +14,7 @@ from mailer.domain.consent import SubscriptionState
 from mailer.domain.errors import Refusal
 from mailer.domain.suppression import SCOPE_ALL
 from mailer.services.lookup import as_id
+from mailer.services.topics import topics_chosen
 from mailer.services.trail import acts_on
 from mailer.store.models import (
     Campaign,
@@ -105,6 +106,10 @@ def show_reader(session: Session, reader: Subscriber) -> dict[str, Any]:
         "locale": reader.locale,
         "timezone": reader.timezone,
         "attributes": dict(reader.attributes),
+        "topics": [
+            {"newsletter": newsletter, "topic": topic}
+            for newsletter, topic in topics_chosen(session, reader)
+        ],
         "state": "suppressed" if suppressed else overall(states),
         "subscriptions": [
             {

@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from mailer.domain.links import Links
 from mailer.domain.locales import direction
@@ -22,16 +22,23 @@ from mailer.domain.schedule import zone
 from mailer.domain.themes import theme_of
 from mailer.rendering import (
     CompiledMessage,
+    Outcomes,
     ReaderValues,
     StaticHeaders,
     compile_message,
     load_template,
     look,
+    variant_key,
 )
+from mailer.services.choosing import Home, details, locale_of, nobody, stored_path
 from mailer.services.composing import MailIdentity
 from mailer.services.notices import label_shown
+from mailer.services.topics import topics_shown
 from mailer.store.models import Campaign, Newsletter, Notice, Publisher, Purpose, Variant
 from mailer.store.once import insert_once
+from mailer.store.profiles import Profile
+
+_NOBODY = "reader@example.com"
 
 
 class Renderer:
@@ -46,11 +53,25 @@ class Renderer:
         """Return the Message-ID of a delivery."""
         return self._identity.message_id(delivery_id)
 
-    def campaign_message(self, session: Session, campaign: Campaign) -> CompiledMessage:
-        """Compile the campaign's frozen content; costs up to 200 ms, so once per variant."""
+    def campaign_message(
+        self,
+        session: Session,
+        campaign: Campaign,
+        *,
+        reader: Profile | None = None,
+        locale: str | None = None,
+    ) -> CompiledMessage:
+        """Compile the campaign's frozen content; costs up to 200 ms, so once per variant.
+
+        It is for the reader, and for all for whom its conditions come out the same; without one,
+        for somebody who has told us nothing. Raises TemplateRefused, and CannotWorkOut where a
+        condition cannot be worked out.
+        """
         newsletter = campaign.newsletter
         notice = _asks_about(session, campaign)
-        locale = notice.locale if notice else newsletter.locale
+        home = Home(newsletter.locale, newsletter.timezone)
+        whom = reader or nobody(_NOBODY, home)
+        locale = locale or locale_of(whom, home, notice.locale if notice else None)
         context = {
             **_house(session, newsletter, locale),
             "campaign": {
@@ -59,11 +80,16 @@ class Renderer:
                 "archive_url": self._links.archive(campaign.public_id),
                 "date": (campaign.started_at or campaign.created_at).isoformat(),
                 "timezone": newsletter.timezone,
-                "purpose_label": label_shown(newsletter, campaign.purpose, notice),
+                "purpose_label": (
+                    label_shown(newsletter, campaign.purpose, notice)
+                    if notice
+                    else campaign.purpose.label(locale, newsletter.locale)
+                ),
                 "answer_by": campaign.content.get("answer_by", ""),
                 "body_html": campaign.content.get("body_html", ""),
             },
             "articles": campaign.content.get("articles", []),
+            "topics": topics_shown(session, newsletter, locale),
             "notice": {"text": notice.text, "purposes": list(notice.purposes)} if notice else None,
         }
         headers = _sender_headers(
@@ -73,39 +99,45 @@ class Renderer:
             list_help_url=self._links.signup(newsletter.slug),
             feedback_id=f"{campaign.id}:{newsletter.slug}:campaign:{self._identity.domain}"[:120],
         )
-        return self._compile(campaign.template, context, headers)
+        return self._compile(campaign.template, context, headers, details(whom, home))
 
     def store_campaign_variant(
         self, session: Session, campaign: Campaign, compiled: CompiledMessage, *, now: datetime
     ) -> int:
-        """Keep the campaign's mail, compiled for its newsletter's locale; return the id.
+        """Keep the campaign's mail for one locale and outcome; return the id.
 
         The first that is kept stays.
         """
-        return _stored(
-            session,
-            f"campaign:{campaign.id}",
-            campaign.newsletter.locale,
-            lambda: compiled,
-            now,
-            campaign.id,
-        )
+        return _stored(session, f"campaign:{campaign.id}", compiled, now, campaign.id)
 
     def store_test_variant(
         self, session: Session, campaign: Campaign, compiled: CompiledMessage, *, now: datetime
     ) -> int:
         """Keep the campaign's mail as it was compiled for one test; return the id."""
         source = f"test:{secrets.token_hex(16)}"
-        return _stored(session, source, campaign.newsletter.locale, lambda: compiled, now)
+        return _stored(session, source, compiled, now)
 
-    def sent_message(self, session: Session, campaign: Campaign) -> CompiledMessage:
-        """Return the mail as readers get it, or, before the start, as they would get it now."""
-        compiled = session.scalar(
-            select(Variant.compiled).where(Variant.campaign_id == campaign.id).limit(1)
-        )
-        if compiled is not None:
-            return CompiledMessage.from_json(compiled)
-        return self.campaign_message(session, campaign)
+    def sent_message(
+        self, session: Session, campaign: Campaign, reader: Profile | None = None
+    ) -> CompiledMessage:
+        """Return the mail as this reader gets it, or, before the start, would get it now.
+
+        Without a reader: as somebody gets it who has told us nothing, which is what everybody may
+        see.
+        """
+        kept = variants_of(session, campaign.id)
+        if kept:
+            home = Home(campaign.newsletter.locale, campaign.newsletter.timezone)
+            notice = _asks_about(session, campaign)
+            whom = reader or nobody(_NOBODY, home)
+            locale = locale_of(whom, home, notice.locale if notice else None)
+            outcomes = Outcomes((each.id, each.locale, stored_path(each.path)) for each in kept)
+            found = outcomes.choose(details(whom, home), locale)
+            if found is None and not campaign.personal:
+                found = kept[0].id
+            if found is not None:
+                return CompiledMessage.from_json(session.get_one(Variant, found).compiled)
+        return self.campaign_message(session, campaign, reader=reader)
 
     def check_template(self, name: str) -> None:
         """Raise TemplateRefused where there is no such template."""
@@ -130,9 +162,7 @@ class Renderer:
         headers = _sender_headers(newsletter, locale=locale, auto_submitted=True)
         described = json.dumps([context, repr(headers)], sort_keys=True).encode()
         source = f"confirmation:{hashlib.sha256(described).hexdigest()}"
-        return _stored(
-            session, source, locale, lambda: self._compile("confirmation", context, headers), now
-        )
+        return self._stored_once(session, source, "confirmation", context, headers, now)
 
     def store_service_variant(
         self, session: Session, newsletter: Newsletter, template: str, locale: str, *,
@@ -179,7 +209,7 @@ class Renderer:
             },
         }
         headers = _sender_headers(newsletter, auto_submitted=True)
-        return self._compile("approval", context, headers)
+        return self._compile("approval", context, headers, None)
 
     def _store_automatic(
         self, session: Session, newsletter: Newsletter, template: str, locale: str,
@@ -190,15 +220,15 @@ class Renderer:
         headers = _sender_headers(newsletter, locale=locale, auto_submitted=True)
         described = json.dumps([context, repr(headers)], sort_keys=True).encode()
         source = f"{template}:{hashlib.sha256(described).hexdigest()}"
-        return _stored(
-            session, source, locale, lambda: self._compile(template, context, headers), now
-        )
+        return self._stored_once(session, source, template, context, headers, now)
 
-    def sample_values(self, *, email: str, name: str = "", now: datetime) -> ReaderValues:
-        """Return the values of nobody: links that lead to the sign-up page, not to a reader."""
-        return ReaderValues(
+    def sample_values(
+        self, *, email: str, newsletter: Newsletter, reader: Profile | None = None, now: datetime
+    ) -> ReaderValues:
+        """Return a reader's values, or nobody's, with links that lead to nobody."""
+        home = Home(newsletter.locale, newsletter.timezone)
+        return details(reader or nobody(email, home), home)._replace(
             email=email,
-            name=name,
             unsubscribe_url=f"{self._links.public_url}/u/preview",
             preferences_url=f"{self._links.public_url}/p/preview",
             confirm_url=f"{self._links.public_url}/c/preview",
@@ -209,38 +239,61 @@ class Renderer:
             erase_url=f"{self._links.public_url}/e/preview",
         )
 
+    def _stored_once(
+        self, session: Session, source: str, template: str, context: Mapping[str, Any],
+        headers: StaticHeaders, now: datetime,
+    ) -> int:  # fmt: skip
+        """Return the id of the variant; compile it where nobody has. No reader steers it."""
+        known = session.scalar(select(Variant.id).where(Variant.source == source))
+        if known is not None:
+            return known
+        return _stored(session, source, self._compile(template, context, headers, None), now)
+
     def _compile(
-        self, template: str, context: Mapping[str, Any], headers: StaticHeaders
-    ) -> CompiledMessage:
+        self, template: str, context: Mapping[str, Any], headers: StaticHeaders,
+        reader: ReaderValues | None,
+    ) -> CompiledMessage:  # fmt: skip
         return compile_message(
             load_template(template, self._own_templates, headers.language),
             context,
             headers,
             nonce=secrets.token_hex(8),
+            reader=reader,
         )
+
+
+def variants_of(session: Session, campaign_id: int) -> list[Variant]:
+    """Return what is compiled of a campaign, oldest first; the mails themselves only if asked."""
+    return list(
+        session.scalars(
+            select(Variant)
+            .options(defer(Variant.compiled))
+            .where(Variant.campaign_id == campaign_id)
+            .order_by(Variant.id)
+        )
+    )
 
 
 def _stored(
     session: Session,
     source: str,
-    key: str,
-    compile_it: Callable[[], CompiledMessage],
+    compiled: CompiledMessage,
     now: datetime,
     campaign_id: int | None = None,
 ) -> int:
-    """Return the id of the variant; compile it where nobody has. Two at once keep the first."""
-    found = select(Variant.id).where(Variant.source == source, Variant.key == key)
-    known = session.scalar(found)
-    if known is not None:
-        return known
+    """Keep a variant and return its id. Of two with the same outcome the first stays."""
+    key = variant_key(compiled.locale, compiled.path)
     values = {
         "campaign_id": campaign_id,
         "source": source,
         "key": key,
-        "compiled": compile_it().to_json(),
+        "locale": compiled.locale,
+        "path": [list(step) for step in compiled.path],
+        "compiled": compiled.to_json(),
         "compiled_at": now,
     }
     insert_once(session, Variant, values)
+    found = select(Variant.id).where(Variant.source == source, Variant.key == key)
     return session.scalars(found).one()
 
 

@@ -17,6 +17,7 @@ from mailer.domain.retry import lifetime
 from mailer.domain.tokens import Token, TokenKind, TokenSigner
 from mailer.services.notices import current_notice, label_shown, notice_by_hash
 from mailer.services.renderer import Renderer
+from mailer.services.topics import add_first_topics
 from mailer.store.audience import waits, waits_since
 from mailer.store.consents import (
     Evidence,
@@ -184,17 +185,20 @@ def confirm(
         )
     if waiting:
         forgive_erasure(session, reader.address_hash, now=now)
-    _believe(reader, waiting)
+    _believe(session, reader, waiting)
     session.flush()
     return open_confirmation(session, signer, text, now=now)
 
 
-def _believe(reader: Subscriber, confirmed: Sequence[Subscription]) -> None:
+def _believe(session: Session, reader: Subscriber, confirmed: Sequence[Subscription]) -> None:
     """Keep what the sign-up said of the reader, now that the reader stands by it."""
     for subscription in sorted(confirmed, key=lambda each: each.request, reverse=True):
         for said in ("name", "locale", "timezone"):
             if not getattr(reader, said):
                 setattr(reader, said, subscription.details.get(said) or "")
+        said_topics = subscription.details.get("topics") or ()
+        if said_topics:
+            add_first_topics(session, reader, subscription.newsletter_id, said_topics)
 
 
 def _shown_notice(session: Session, signup: Signup) -> ShownNotice | None:

@@ -59,7 +59,7 @@ def sample_message(
         "theme": look(theme_of(settings), locale),
     }
     template = load_template(name, own_templates, locale)
-    return compile_message(template, context, headers, nonce=_NONCE)
+    return compile_message(template, context, headers, nonce=_NONCE, reader=sample_reader())
 
 
 def sample_reader() -> ReaderValues:
@@ -112,6 +112,7 @@ def _told(content: Mapping[str, Any], name: str, pictures: Mapping[str, str]) ->
             "answer_by": "2026-12-31T12:00:00+00:00",
             "body_html": content["body_html"] if name == "announcement" else "",
         },
+        "topics": [],
         "articles": [] if name == "announcement" else _articles(content, pictures),
         "purposes": labels[:2],
         "notice": content["notice"]

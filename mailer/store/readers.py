@@ -21,6 +21,7 @@ class ReaderDetails:
     name: str = ""
     locale: str = ""
     timezone: str = ""
+    topics: tuple[str, ...] = ()  # of the newsletter that they signed up for
 
 
 def find_reader(session: Session, address: EmailAddress, key: bytes) -> Subscriber | None:

@@ -23,7 +23,7 @@ from mailer.store.engine import open_engine
 
 _TABLES = (
     "subscriber", "subscription", "consent_evidence", "suppression", "feedback", "delivery",
-    "attempt",
+    "attempt", "reader_topic", "wanted_variant",
 )  # fmt: skip
 _TRIES, _BETWEEN_TRIES = 40, 0.25
 _SHORT_WAIT = 50  # ms: a checkpoint holds up all writers while it waits for a reader

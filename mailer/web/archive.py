@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from mailer.rendering import CompiledMessage
 from mailer.store.models import Campaign, Variant
 from mailer.web.running import while_reading
 from mailer.wiring import Parts
@@ -44,9 +43,11 @@ def _show(parts: Parts, session: Session, request: Request) -> Response:
     campaign = session.scalar(select(Campaign).where(Campaign.public_id == public_id))
     if campaign is None or campaign.started_at is None:
         raise HTTPException(404)
-    variant = session.scalar(select(Variant).where(Variant.campaign_id == campaign.id).limit(1))
-    if variant is None:
+    is_compiled = select(Variant.id).where(Variant.campaign_id == campaign.id).limit(1)
+    if session.scalar(is_compiled) is None:
         raise HTTPException(404)
-    values = parts.renderer.sample_values(email="reader@example.org", now=parts.now())
-    html = CompiledMessage.from_json(variant.compiled).preview_html(values)
+    values = parts.renderer.sample_values(
+        email="reader@example.org", newsletter=campaign.newsletter, now=parts.now()
+    )
+    html = parts.renderer.sent_message(session, campaign).preview_html(values)
     return HTMLResponse(html, headers=_HEADERS)

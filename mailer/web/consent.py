@@ -134,6 +134,7 @@ async def press_save(request: Request) -> Response:
                 notice_sha256=text(form, "notice", 64) or None,
                 name=text(form, "name", 100) if "name" in form else None,
                 locale=locale_of(form) if "locale" in form else None,
+                topics=frozenset(texts(form, "topic")) if "topics" in form else None,
                 evidence=said,
                 now=parts.now(),
             )

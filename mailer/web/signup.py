@@ -16,6 +16,7 @@ from mailer.locales import N_, translations
 from mailer.services.lookup import NotFound, find_newsletter
 from mailer.services.notices import current_notice
 from mailer.services.signup import Signup, SignupOutcome, request_signup
+from mailer.services.topics import topic_choices, topics_of
 from mailer.store.models import Newsletter
 from mailer.store.readers import ReaderDetails
 from mailer.web.pages import message, page, preferred_locale
@@ -51,6 +52,7 @@ async def submit(request: Request) -> Response:
         "email": text(form, "email"),
         "name": text(form, "name", 100),
         "purposes": texts(form, "purpose"),
+        "topics": texts(form, "topic"),
         "locale": locale_of(form),
     }
     if text(form, HONEYPOT):
@@ -86,6 +88,7 @@ async def embed(request: Request) -> Response:
             locale=notice.locale,
             newsletter=newsletter,
             notice=notice,
+            topics=topic_choices(session, newsletter, notice.locale),
             action=parts.links.signup(newsletter.slug),
         )
 
@@ -109,7 +112,15 @@ def _sign_up(
             purposes=values["purposes"],
             evidence=evidence(request, Method.FORM, parts.settings),
             notice_sha256=notice_sha256,
-            details=ReaderDetails(name=values["name"], locale=values["locale"]),
+            details=ReaderDetails(
+                name=values["name"],
+                locale=values["locale"],
+                topics=tuple(
+                    topic.slug
+                    for topic in topics_of(session, newsletter)
+                    if topic.slug in values["topics"]
+                ),
+            ),
         ),
         renderer=parts.renderer,
         suppression_key=parts.suppression_key,
@@ -147,7 +158,8 @@ def _form(
         locale=notice.locale,
         newsletter=newsletter,
         notice=notice,
-        values={"email": "", "name": "", "purposes": (), **values},
+        topics=topic_choices(session, newsletter, notice.locale),
+        values={"email": "", "name": "", "purposes": (), "topics": (), **values},
         wrong=wrong,
         said=translations(notice.locale).gettext(said) if said else "",
         honeypot=HONEYPOT,

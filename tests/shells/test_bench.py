@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import bench.log
-from bench import audit, content
+from bench import audit, content, personal
 from bench.send import main
 from mailer.services.audit import Audit
 
@@ -23,6 +23,15 @@ def test_a_short_run_sends_every_mail_and_verifies_it(capfd: pytest.CaptureFixtu
     assert 25_000 < document["bytes"] < 30_000
     assert document["senders"][1]["ratios"] > 0
     assert "× smtp-source" in capfd.readouterr().out
+
+
+def test_outcomes_are_compiled_once_and_a_render_for_each_reader_costs_much_more(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    row = personal.main(["--readers", "200", "--naive", "1"])
+    assert row["outcomes"] == row["compiled"] == 20
+    assert row["ratio"] > 50
+    assert str(row["ratio"]) in capfd.readouterr().out
 
 
 def test_the_log_takes_in_events_while_readers_sign_up(capfd: pytest.CaptureFixture[str]) -> None:

@@ -60,6 +60,7 @@ ACTS: dict[str, list[list[str]]] = {
     "digest pause": [["weekly", "friday"]],
     "digest resume": [["weekly", "friday"]],
     "digest remove": [["weekly", "friday", "--yes"]],
+    "topic remove": [["weekly", "sport", "--yes"]],
     "provider hold": [["gmail.com"]],
     "provider release": [["example.org"]],
     "privacy erase": [["amina@readers.test", "--yes"]],
@@ -78,6 +79,7 @@ BEFORE = {
     ],
     "campaign approve": [APPROVED, ["digest", "run", "weekly", "friday"]],
     "seed remove": [["seed", "add", "weekly", "desk@news.test"]],
+    "topic remove": [["topic", "add", "weekly", "sport", "--label", "Sport"]],
 }
 """What makes that there is something to do."""
 

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
+from mailer.services.topics import add_topic
 from mailer.store.models import Subscription, delivery
 from mailer.transports.memory import MemoryTransport
 from mailer.web.app import create_app
@@ -154,3 +155,35 @@ def test_evidence_names_our_own_address_whatever_the_request_says(
     )  # fmt: skip
     [evidence] = b.evidences(sqlite_parts)
     assert evidence["page_url"] == f"{sqlite_parts.settings.public_url}/n/weekly"
+
+
+def test_topics_are_boxes_of_their_own_on_both_pages_and_none_is_ticked_before(
+    client: TestClient, sqlite_parts: Parts
+) -> None:
+    assert "topic" not in client.get("/n/weekly").text
+    with sqlite_parts.sessions.begin() as session:
+        made = session.scalars(select(b.Newsletter)).one()
+        for slug in ("politics", "culture"):
+            add_topic(session, made, slug, labels={"en": f"About {slug}"})
+    page = client.get("/n/weekly").text
+    assert page.count('name="topic"') == 2
+    assert "<legend>Which topics?" in page
+    assert "checked" not in page
+    assert "About culture" in client.get("/n/weekly/embed").text
+    again = client.post("/n/weekly", data={"email": "no", "purpose": "updates", "topic": "culture"})
+    assert 'value="culture" checked' in again.text
+    form = {**_fields(page), "email": "ada@readers.test", "purpose": "updates", "topic": "culture"}
+    client.post("/n/weekly", data=form)
+    transport = MemoryTransport()
+    b.send_all(sqlite_parts, transport)
+    token = b.link("c", transport.accepted[0][1].decode().replace("=\r\n", ""))
+    link = "/p/" + b.link("p", client.post(f"/c/{token}").text)
+    page = client.get(link).text
+    assert 'name="topic" value="culture" checked' in page
+    assert 'name="topic" value="politics">' in page
+    chosen = {**_fields(page), "purpose": "updates", "topic": ["politics"]}
+    page = client.post(link, data=chosen).text
+    assert 'name="topic" value="politics" checked' in page
+    assert 'name="topic" value="culture">' in page
+    page = client.post(link, data={"purpose": "updates"}).text  # a page of before the upgrade
+    assert 'name="topic" value="politics" checked' in page

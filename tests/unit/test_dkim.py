@@ -285,7 +285,7 @@ def test_a_body_that_does_not_end_with_one_line_break_is_a_bug() -> None:
     head = b"From: a@b.test\r\n\r\n"
     for end in (b"text", b"text\r\n\r\n", b"text\n"):
         with pytest.raises(ValueError, match="exactly one CRLF"):
-            SignedMessage(CompiledMessage((head + end,), ("x",), "a@b.test"), signer())
+            SignedMessage(CompiledMessage((head + end,), ("x",), "a@b.test", "en"), signer())
 
 
 def test_the_record_is_that_of_the_standards_example() -> None:

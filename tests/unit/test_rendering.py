@@ -49,6 +49,7 @@ def context(**campaign: Any) -> dict[str, Any]:
             "archive_url": "https://news.test/a/x", "date": "2026-11-24T09:00:00+00:00",
             "timezone": "Africa/Lagos", "purpose_label": "Updates", **campaign,
         },
+        "topics": [],
         "articles": [
             {
                 "id": number, "title": f"Story {number} <b>&", "summary": "It happened.\n.\nThen.",
@@ -216,7 +217,9 @@ def test_a_subject_may_hold_the_readers_name(tmp_path: Path) -> None:
 
 REFUSED = {
     "an unknown variable": ("{{ campaing.subject }}", "campaing"),
-    "a filter on a reader's value": ("{{ reader.name | upper }}", "reader.name"),
+    "a reader's value as HTML": ("{{ reader.name | safe }}", "line 1: the filter “safe”"),
+    "a field that no reader has": ("{{ reader.nmae }}", "line 1: “reader.nmae” is unknown"),
+    "all of a reader at once": ("{{ reader }}", "line 1: “reader” is used as a whole"),
     "a condition on a reader's value": ("{% if reader.name %}x{% endif %}", "reader.name"),
     "a reader's value in a class": ('<p class="{{ reader.name }}">x</p>', "reader.name"),
     "a reader's value as a tag": ("<{{ reader.name }}>x", "reader.name"),

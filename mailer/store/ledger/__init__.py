@@ -3,6 +3,7 @@
 plan     one row per reader of a campaign's audience; running it twice adds nothing
 sample   who of the audience goes first, where a canary is ordered, and what became of them
 claim    lease due rows to one worker, fence + 1
+variants which compiled mail is for whom, where that differs by reader
 hold     what waits for its receiving provider is put off
 gate     leased → sending, if consent still stands and nobody has taken the lease
 settle   sending → sent, queued, failed, uncertain, by fence
@@ -51,6 +52,7 @@ from mailer.store.ledger.recover import expire_overdue, find_abandoned, recover_
 from mailer.store.ledger.report import count_open, counts, has_open, uncertain
 from mailer.store.ledger.requeue import in_state, presume_sent, requeue
 from mailer.store.ledger.sample import Sample, choose_sample, has_untried, sample_outcome
+from mailer.store.ledger.variants import let_wait, problems, set_variants
 
 __all__ = [
     "BEGIN_OF_ATTEMPTS",
@@ -91,14 +93,17 @@ __all__ = [
     "has_untried",
     "in_state",
     "let_go",
+    "let_wait",
     "mails_of",
     "plan_chunk",
     "presume_sent",
+    "problems",
     "put_off",
     "queue_mail",
     "recover_abandoned",
     "requeue",
     "sample_outcome",
+    "set_variants",
     "settle_by_evidence",
     "sources",
     "surely_sent",

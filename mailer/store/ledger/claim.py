@@ -19,7 +19,6 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
-    case,
     func,
     or_,
     select,
@@ -51,7 +50,7 @@ class Claimed(NamedTuple):
     newsletter_id: int
     campaign_id: int | None
     subscriber_id: int | None
-    variant_id: int | None
+    variant_id: int | None  # None: it is still to be chosen for the reader
     serial: int
     attempts: int
     provider: str
@@ -62,7 +61,8 @@ class Claimed(NamedTuple):
 class Source(NamedTuple):
     """Where due deliveries come from: one campaign, or what belongs to none.
 
-    Of the latter, `newsletter_id` None means: of all newsletters.
+    Of the latter, `newsletter_id` None means: of all newsletters. `variant_id` None means that it
+    differs from reader to reader.
     """
 
     campaign_id: int | None
@@ -138,7 +138,9 @@ def hand_back(connection: Connection, claimed: Sequence[Claimed]) -> None:
 @cache
 def _campaigns() -> Select[int, int, int, int]:
     """Return the campaigns that are being sent and have time left, with their variants."""
-    variant = select(func.min(Variant.id)).where(Variant.campaign_id == Campaign.id)
+    variant = select(func.min(Variant.id)).where(
+        Variant.campaign_id == Campaign.id, ~Campaign.personal
+    )
     return (
         select(
             Campaign.id,
@@ -196,9 +198,7 @@ def _lease(dialect: str, of_no_campaign: bool, of_newsletter: bool, blocks: bool
             leased_by=bindparam("worker"),
             held_from=None,
             lease_until=DatabaseTime(bindparam("lease", type_=Float)),
-            variant_id=delivery.c.variant_id
-            if of_no_campaign
-            else case((variant.is_not(None), variant), else_=delivery.c.variant_id),
+            variant_id=delivery.c.variant_id if of_no_campaign else variant,
         )
         .returning(
             delivery.c.id, delivery.c.period, delivery.c.fence, delivery.c.kind,

@@ -22,6 +22,7 @@ from mailer.store.models.content import (
     Feed,
     Seed,
     Variant,
+    WantedVariant,
 )
 from mailer.store.models.installation import Installation, Publisher, Worker
 from mailer.store.models.readers import (
@@ -34,6 +35,7 @@ from mailer.store.models.readers import (
 )
 from mailer.store.models.relays import ProviderHold, Relay, RelayDay, RelayState
 from mailer.store.models.sending import Feedback, attempt, delivery
+from mailer.store.models.topics import ReaderTopic, Topic
 
 __all__ = [
     "Approval",
@@ -63,6 +65,7 @@ __all__ = [
     "ProviderHold",
     "Publisher",
     "Purpose",
+    "ReaderTopic",
     "Relay",
     "RelayDay",
     "RelayState",
@@ -70,7 +73,9 @@ __all__ = [
     "Subscriber",
     "Subscription",
     "Suppression",
+    "Topic",
     "Variant",
+    "WantedVariant",
     "Witness",
     "Worker",
     "attempt",

@@ -190,6 +190,9 @@ class Campaign(Base):
     cursor_subscriber_id: Mapped[int] = mapped_column(BigInteger)  # planned up to here
     renews_notice_id: Mapped[int | None] = mapped_column(BigInteger)
     """The wording that it asks readers to agree to; its audience is who has not done so yet."""
+    personal: Mapped[bool] = mapped_column(server_default=false())
+    """Whether a mail needs more of its reader than address and name: each has its variant chosen
+    when it is claimed."""
     answer_by: Mapped[datetime | None]
     """When the consent of those who did not answer ends; None once they have been dealt with."""
 
@@ -282,6 +285,26 @@ class Variant(Base):
         BigId, ForeignKey("campaign.id", ondelete="CASCADE"), index=True
     )
     source: Mapped[str]  # 'campaign:7', or 'confirmation:' and the hash of what it was made from
-    key: Mapped[str]  # the locale
+    key: Mapped[str]  # the locale, and the outcome of the template's conditions
+    locale: Mapped[str] = mapped_column(server_default="")
+    path: Mapped[list[Any]] = mapped_column(server_default="[]")
+    """The decisions that lead to it: what was asked of the reader, and what came out."""
     compiled: Mapped[str]
     compiled_at: Mapped[datetime]
+
+
+class WantedVariant(Base):
+    """A reader for whose outcome nothing is compiled: their choices changed after the planning.
+
+    A worker compiles it; the mail waits meanwhile.
+    """
+
+    __tablename__ = "wanted_variant"
+
+    campaign_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("campaign.id", ondelete="CASCADE"), primary_key=True
+    )
+    subscriber_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("subscriber.id", ondelete="CASCADE"), primary_key=True
+    )
+    problem: Mapped[str] = mapped_column(server_default="")  # why it cannot be compiled

@@ -346,7 +346,7 @@ def test_a_mail_program_reads_the_same_as_of_a_render_whose_styles_were_moved_fo
     assert tokens(with_breaks(message.preview_html(values)).rstrip()) == tokens(naive.rstrip())
     text = with_breaks(message.preview_text(values))
     assert text.strip("\n") == files.naive("body.txt", values).strip("\n")
-    assert message.subject(values) == files.naive("subject.txt", values)
+    assert message.subject(values) == " ".join(files.naive("subject.txt", values).split())
 
 
 LONG = "O'Brien <b>&\"\u202e" * 6_000

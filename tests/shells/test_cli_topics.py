@@ -32,7 +32,8 @@ def test_from_the_first_topic_to_a_digest_with_the_sections_of_each_reader(
     number = str(weekly("digest", "run", "weekly", "friday", "--json").document["campaign_id"])
     with running_sink(tmp_path / "accepted") as port:
         monkeypatch.setenv("MAILER_SMTP_URL", f"smtp://127.0.0.1:{port}?tls=none")
-        assert weekly("worker", "--until-idle").status == 0
+        ended = weekly("worker", "--until-idle")
+    assert ended.status == 0, ended.err
     for address, titles in (
         ("amina@readers.test", {"The council votes", "The final is drawn"}),
         ("bola@readers.test", {"The final is drawn"}),

@@ -85,7 +85,9 @@ def send(
     parts = open_installation()
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
-        start_campaign(session, campaign, over=spread, canary=order, now=parts.now())
+        start_campaign(
+            session, campaign, over=spread, in_own_time=False, canary=order, now=parts.now()
+        )
         session.flush()
         note(parts, session, "campaign send", campaign=campaign.id, over=over, canary=canary)
         fields = report(session, campaign)

@@ -41,6 +41,7 @@ from mailer.services.digests import (
 )
 from mailer.services.feeds import fetch_feeds, list_feeds
 from mailer.services.lookup import find_digest, find_newsletter
+from mailer.services.own_time import zones_of_digest
 from mailer.services.reports import report
 from mailer.store.engine import reading
 from mailer.store.models import Digest
@@ -62,6 +63,8 @@ Slug = Annotated[str, typer.Argument(metavar="DIGEST", help="The digest's short 
         'mailer digest add weekly daily --purpose updates --cron "0 6 * * *" --max-age 36h '
         "--max-per-source 3 --section politics=4 --section-order politics,culture "
         "--approve-by editor@example.org --approve-within 90m",
+        'mailer digest add weekly morning --purpose updates --cron "0 7 * * *" '
+        "--reader-local-time --expires 3h",
     )
 )
 def add(
@@ -79,6 +82,8 @@ def add(
     prefer_source: options.PreferSource = None,
     approve_by: options.ApproveBy = None,
     approve_within: options.ApproveWithin = None,
+    reader_local_time: options.ReaderLocalTime = False,
+    expires: options.Expires = None,
     template: Annotated[str, typer.Option(help="The mail's template.")] = "digest",
     as_json: AsJson = False,
 ) -> None:
@@ -87,6 +92,7 @@ def add(
     `mailer digest preview` shows what its rules let in, and why.
     """
     parts = open_installation()
+    timing = options.timing(parts, reader_local_time, expires)
     with parts.sessions.begin() as session:
         newsletter = find_newsletter(session, newsletter_name)
         changes = options.rule_changes(
@@ -104,6 +110,7 @@ def add(
             template=template,
             rules=replace(ORDINARY, **changes),
             approver=options.approver(parts, approve_by, approve_within),
+            timing=timing,
             renderer=parts.renderer,
             now=parts.now(),
         )
@@ -138,11 +145,14 @@ def edit(
     prefer_source: options.PreferSource = None,
     approve_by: options.ApproveBy = None,
     approve_within: options.ApproveWithin = None,
+    reader_local_time: options.ReaderLocalTimeOrNot = None,
+    expires: options.Expires = None,
     template: Annotated[str | None, typer.Option(help="The mail's template.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Change what is given and keep the rest, from the next run on."""
     parts = open_installation()
+    timing = options.timing(parts, True, expires)
     with parts.sessions.begin() as session:
         newsletter = find_newsletter(session, newsletter_name)
         digest = find_digest(session, newsletter, slug)
@@ -152,11 +162,12 @@ def edit(
             section=section, section_order=section_order, prefer_source=prefer_source,
         )  # fmt: skip
         asks = approve_by is not None or approve_within is not None
-        given = (purpose, cron, timezone, template)
+        given = (purpose, cron, timezone, template, reader_local_time, expires)
         if not changes and not asks and all(each is None for each in given):
             raise typer.BadParameter("Say what to change, such as --max-articles.")
         edit_digest(
             session, digest, purpose=purpose, cron=cron, timezone=timezone, template=template,
+            own_time=reader_local_time, fresh=timing.fresh if expires else None, zones=timing.zones,
             renderer=parts.renderer, now=parts.now(),
         )  # fmt: skip
         set_rules(session, digest, changes)
@@ -215,8 +226,9 @@ def run(
     fields: dict[str, Any]
     with reading(parts.sessions) as session:
         outlook = look_ahead(session, occasion, now=parts.now())
+        zones = zones_of_digest(session, occasion.digest_id)
     with parts.sessions.begin() as session:
-        outcome = run_digest(session, occasion, outlook=outlook, now=parts.now())
+        outcome = run_digest(session, occasion, outlook=outlook, zones=zones, now=parts.now())
         if isinstance(outcome, Ran):
             campaign_id = outcome.campaign.id
             note(
@@ -257,9 +269,10 @@ def pause(newsletter_name: NewsletterName, slug: Slug, as_json: AsJson = False) 
 def resume(newsletter_name: NewsletterName, slug: Slug, as_json: AsJson = False) -> None:
     """Let a digest run again from its next time on."""
     parts = open_installation()
+    zones = options.timing(parts, True, None).zones
     with parts.sessions.begin() as session:
         digest = find_digest(session, find_newsletter(session, newsletter_name), slug)
-        resume_digest(session, digest, now=parts.now())
+        resume_digest(session, digest, zones=zones, now=parts.now())
         _note(parts, session, "digest resume", digest)
         fields = _fields(session, digest)
     answer(as_json, fields, f"Digest {fields['digest']} runs next at {fields['next_run_at']}.")
@@ -306,10 +319,13 @@ def _fields(session: Session, digest: Digest) -> dict[str, Any]:
         "purpose": digest.purpose.slug,
         "cron": digest.cron,
         "timezone": digest.timezone,
+        "reader_local_time": digest.reader_local_time,
+        "expires_seconds": digest.fresh_seconds,
         "template": digest.template,
         **options.rule_fields(digest, list_feeds(session, digest.newsletter)),
         "paused": digest.paused,
         "next_run_at": digest.next_run_at,
+        "next_local_at": digest.next_local_at,
         "last_run_at": digest.last_run_at,
         "last_outcome": digest.last_outcome,
     }

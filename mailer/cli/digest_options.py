@@ -14,7 +14,10 @@ from mailer.domain.addresses import parse_address
 from mailer.domain.approvals import APPROVE_WITHIN
 from mailer.domain.rules import Rules, section_key
 from mailer.services.digest_rules import Approver
+from mailer.services.digests import AS_USUAL, Timing
 from mailer.services.feeds import find_feed
+from mailer.services.own_time import readers_zones
+from mailer.store.engine import reading
 from mailer.store.models import Digest, Feed, Newsletter
 
 if TYPE_CHECKING:
@@ -53,6 +56,21 @@ PreferSource = Annotated[
         metavar="FEED",
         help="Whose version of a story stays, best first (id, name or address), or none; "
         "repeatable.",
+    ),
+]
+_OWN_TIME = (
+    "When each reader's own clock shows that time; unknown zones: the newsletter's. It is frozen "
+    "when the first reader's does."
+)
+ReaderLocalTime = Annotated[bool, typer.Option("--reader-local-time", help=_OWN_TIME)]
+ReaderLocalTimeOrNot = Annotated[
+    bool | None, typer.Option("--reader-local-time/--no-reader-local-time", help=_OWN_TIME)
+]
+Expires = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="How late a run that was missed may still be made, such as 3h; 12h if not said.",
     ),
 ]
 ApproveBy = Annotated[
@@ -155,3 +173,13 @@ def _number(text: str, option: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) < 4):
         raise typer.BadParameter(f"{option} is “{text}”: give a number, or none.")
     return int(text)
+
+
+def timing(parts: Parts, own_time: bool, expires: str | None) -> Timing:
+    """Return when a digest goes, with the zones of all readers where it follows them."""
+    zones: set[str] = set()
+    if own_time:
+        with reading(parts.sessions) as session:  # looks at all readers: nobody waits for that
+            zones = readers_zones(session)
+    fresh = parse_duration(expires) if expires else AS_USUAL.fresh
+    return Timing(own_time, zones, fresh)

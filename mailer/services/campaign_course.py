@@ -64,14 +64,14 @@ def start_campaign(
     campaign: Campaign,
     *,
     over: timedelta = timedelta(),
-    local_at: datetime | None = None,
+    in_own_time: bool = True,
     canary: CanaryOrder | None = None,
     now: datetime,
 ) -> None:
     """Freeze the audience and let the workers begin; a second order changes nothing.
 
-    `over` spreads the mails evenly over a time, to spare the newsroom's own site; `local_at`
-    (without a zone) is a time at which every reader's own clock makes the mail due. With a
+    `over` spreads the mails evenly over a time, to spare the newsroom's own site. Without
+    `in_own_time` they go now, also of a campaign that was to follow its readers' clocks. With a
     `canary`, a sample of the audience goes first; one ordered with the schedule stands.
     """
     if campaign.state in (_S.PREPARING, _S.SENDING):
@@ -86,7 +86,8 @@ def start_campaign(
         )
     _refuse_without_address(campaign.newsletter)
     campaign.spread_seconds = round(over.total_seconds())
-    campaign.local_at = None if local_at is None else local_at.isoformat()
+    if not in_own_time:
+        campaign.local_at = None
     scheduled = campaign.canary.order if campaign.canary else None
     _let_sample_go_first(campaign, canary or scheduled, now)
     move(session, campaign, _S.PREPARING)
@@ -144,7 +145,7 @@ def start_scheduled(sessions: Sessions, *, now: datetime) -> int:
                 move(session, campaign, _S.EXPIRED)
                 continue
             try:
-                start_campaign(session, campaign, local_at=campaign.own_time, now=now)
+                start_campaign(session, campaign, now=now)
                 started += 1
             except Refusal as refusal:
                 pause_campaign(session, campaign, reason=str(refusal))

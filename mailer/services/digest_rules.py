@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,10 +13,11 @@ from sqlalchemy.orm import Session
 from mailer.domain.addresses import EmailAddress, address_hash
 from mailer.domain.approvals import LONGEST_WAIT
 from mailer.domain.rules import Rules
-from mailer.domain.schedule import next_run, zone
+from mailer.domain.schedule import zone
 from mailer.domain.selection import Mark
 from mailer.services.lookup import NotFound, find_purpose
 from mailer.services.newsletters import BadValue
+from mailer.services.own_time import set_next_run
 from mailer.services.renderer import Renderer
 from mailer.services.selecting import never_went
 from mailer.store.models import Article, Digest, DigestArticle, DigestMark
@@ -63,19 +64,29 @@ def edit_digest(
     cron: str | None = None,
     timezone: str | None = None,
     template: str | None = None,
+    own_time: bool | None = None,
+    fresh: timedelta | None = None,
+    zones: Collection[str] = (),
     renderer: Renderer,
     now: datetime,
 ) -> None:
-    """Change when, for what and how a digest goes; what is None stays. Raises Refusals."""
+    """Change when, for what and how a digest goes; what is None stays. Raises Refusals.
+
+    `zones` are those that readers live in (`services.own_time`).
+    """
     if purpose is not None:
         digest.purpose = find_purpose(session, digest.newsletter, purpose)
     if template is not None:
         renderer.check_template(template)
         digest.template = template
-    if cron is not None or timezone is not None:
+    if fresh is not None:
+        digest.fresh_seconds = round(fresh.total_seconds())
+    if cron is not None or timezone is not None or own_time is not None:
         digest.timezone = zone(timezone or digest.timezone).key
         digest.cron = cron or digest.cron
-        digest.next_run_at = next_run(digest.cron, digest.timezone, now)
+        if own_time is not None:
+            digest.reader_local_time = own_time
+        set_next_run(digest, zones, now=now)
 
 
 def mark_article(

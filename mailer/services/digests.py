@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -9,13 +10,14 @@ from sqlalchemy import ColumnElement, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from mailer.domain.rules import ORDINARY, Rules
-from mailer.domain.schedule import next_run, zone
+from mailer.domain.schedule import zone
 from mailer.services.approvals import ask_for_approval
 from mailer.services.campaign_course import start_campaign
 from mailer.services.campaigns import draft_campaign
 from mailer.services.digest_rules import Approver, set_approver
 from mailer.services.lookup import find_purpose
 from mailer.services.newsletters import BadValue, checked_slug
+from mailer.services.own_time import set_next_run
 from mailer.services.renderer import Renderer
 from mailer.services.selecting import Outlook, never_went, preview_digest
 from mailer.store.halting import refuse_while_halted
@@ -23,8 +25,6 @@ from mailer.store.models import Campaign, Digest, DigestArticle, Newsletter
 
 _BUSY = timedelta(minutes=2)
 _AFTER_FAILURE = timedelta(minutes=5)
-_FRESH = timedelta(hours=12)
-"""How late a missed run may be caught up: a morning's digest is of no use the next day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,21 @@ class Occasion:
     newsletter_id: int
     last_run_at: datetime | None
     due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Whether a digest follows its readers' clocks, in which zones, and how late it may be made up.
+
+    A morning's digest is of no use the next day.
+    """
+
+    own_time: bool = False
+    zones: Collection[str] = ()
+    fresh: timedelta = timedelta(hours=12)
+
+
+AS_USUAL = Timing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,7 @@ def add_digest(
     template: str = "digest",
     rules: Rules = ORDINARY,
     approver: Approver | None = None,
+    timing: Timing = AS_USUAL,
     renderer: Renderer,
     now: datetime,
 ) -> Digest:
@@ -86,10 +102,12 @@ def add_digest(
         min_articles=rules.min_articles,
         rules=rules.as_kept(),
         paused=False,
-        next_run_at=next_run(cron, timezone, now),
+        reader_local_time=timing.own_time,
+        fresh_seconds=round(timing.fresh.total_seconds()),
         last_run_at=None,
         last_outcome="",
     )
+    set_next_run(digest, timing.zones, now=now)
     set_approver(digest, approver)
     session.add(digest)
     session.flush()
@@ -110,10 +128,12 @@ def pause_digest(session: Session, digest: Digest) -> None:
     session.flush()
 
 
-def resume_digest(session: Session, digest: Digest, *, now: datetime) -> None:
-    """Let the rule run again, from its next time on."""
+def resume_digest(
+    session: Session, digest: Digest, *, zones: Collection[str] = (), now: datetime
+) -> None:
+    """Let the rule run again, from its next time on; `zones` as of `zones_of_digest`."""
     digest.paused = False
-    digest.next_run_at = next_run(digest.cron, digest.timezone, now)
+    set_next_run(digest, zones, now=now)
     session.flush()
 
 
@@ -153,14 +173,20 @@ def look_ahead(session: Session, occasion: Occasion, *, now: datetime) -> Outloo
 
 
 def run_digest(
-    session: Session, occasion: Occasion, *, outlook: Outlook | None = None, now: datetime
+    session: Session,
+    occasion: Occasion,
+    *,
+    outlook: Outlook | None = None,
+    zones: Collection[str] = (),
+    now: datetime,
 ) -> Ran | Skipped | None:
     """Turn the unused articles into a started campaign.
 
     None where the occasion is gone: another worker was faster, or the rule was paused or moved
     meanwhile. All of it is the caller's one transaction: the next time is set, the articles are
     marked used and the campaign exists, or nothing of that. However many runs were missed, one is
-    made up for, and none that is too late.
+    made up for, and none that is too late. A run at its time is due by each reader's own clock
+    where the digest follows its readers (`zones` as of `zones_of_digest`); one by hand is not.
     """
     refuse_while_halted(session)
     digest = session.get(Digest, occasion.digest_id, with_for_update=True, populate_existing=True)
@@ -168,11 +194,13 @@ def run_digest(
         return None
     if occasion.due_at is not None and (digest.paused or digest.next_run_at != occasion.due_at):
         return None
-    digest.next_run_at = next_run(digest.cron, digest.timezone, now)
+    local_at = None if occasion.due_at is None else digest.next_local_at
+    set_next_run(digest, zones, now=now)
     digest.last_run_at, digest.busy_until = now, None
-    stale = occasion.due_at is not None and now - occasion.due_at > _FRESH
+    fresh = timedelta(seconds=digest.fresh_seconds)
+    stale = occasion.due_at is not None and now - occasion.due_at > fresh
     outlook = outlook or preview_digest(session, digest, now=now)
-    outcome = _run(session, digest, outlook, now, stale=stale)
+    outcome = _run(session, digest, outlook, local_at, now, stale=stale)
     digest.last_outcome = outcome.reason if isinstance(outcome, Skipped) else _said(outcome)
     session.flush()
     return outcome
@@ -195,13 +223,20 @@ def _due(now: datetime) -> tuple[ColumnElement[bool], ...]:
 
 
 def _run(
-    session: Session, digest: Digest, outlook: Outlook, now: datetime, *, stale: bool
+    session: Session,
+    digest: Digest,
+    outlook: Outlook,
+    local_at: str | None,
+    now: datetime,
+    *,
+    stale: bool,
 ) -> Ran | Skipped:
     if stale:
         return Skipped("the time passed while nothing was running; waiting for the next")
     if outlook.shortfall:
         return Skipped(outlook.shortfall)
     campaign = _draft(session, digest, outlook, now)
+    campaign.local_at = local_at
     session.add(campaign)
     session.flush()
     _mark_used(session, digest, campaign, outlook)

@@ -31,6 +31,7 @@ from mailer.services.digests import (
 )
 from mailer.services.expiring import expire_consents, expire_requests, expire_unanswered
 from mailer.services.feeds import fetch_feeds, has_due_feeds, read_due_feeds
+from mailer.services.own_time import zones_of_digest
 from mailer.services.preparing import waiting_campaigns
 from mailer.store.engine import Sessions, reading
 from mailer.store.halting import halted_reason
@@ -139,8 +140,9 @@ def _run(
         )
         with reading(sessions) as session:
             outlook = look_ahead(session, occasion, now=now())
+            zones = zones_of_digest(session, occasion.digest_id)
         with sessions.begin() as session:
-            outcome = run_digest(session, occasion, outlook=outlook, now=now())
+            outcome = run_digest(session, occasion, outlook=outlook, zones=zones, now=now())
     except Exception as error:
         known = isinstance(error, Refusal)
         reason = str(error) if known else f"it cannot run: {error!r}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import building as b
 import pytest
@@ -10,9 +11,18 @@ from sqlalchemy import select, update
 
 from mailer.services.campaign_course import schedule_campaign, start_campaign, start_scheduled
 from mailer.services.campaigns import create_campaign
-from mailer.services.own_time import first_in_own_time, readers_zones
+from mailer.services.digests import (
+    Ran,
+    Skipped,
+    Timing,
+    add_digest,
+    begin_due_runs,
+    begin_run,
+    run_digest,
+)
+from mailer.services.own_time import first_in_own_time, readers_zones, zones_of_digest
 from mailer.services.preparing import prepare_campaign
-from mailer.store.models import Campaign, Subscriber, delivery
+from mailer.store.models import Campaign, Digest, Newsletter, Subscriber, delivery
 from mailer.wiring import Parts
 
 HOME = "Africa/Lagos"
@@ -105,8 +115,72 @@ def test_one_that_is_sent_now_after_all_comes_to_everybody_now(
 ) -> None:
     scheduled(parts, campaign_id)
     with parts.sessions.begin() as session:
-        start_campaign(session, session.get_one(Campaign, campaign_id), now=b.NOW)
+        campaign = session.get_one(Campaign, campaign_id)
+        start_campaign(session, campaign, in_own_time=False, now=b.NOW)
     prepare_campaign(
         parts.sessions, campaign_id, renderer=parts.renderer, now=lambda: b.NOW, pause=lambda: None
     )
     assert set(due_times(parts).values()) == {b.NOW}
+
+
+def morning(parts: Parts, **more: Any) -> int:
+    """A digest at seven by every reader's own clock; return its id."""
+    with parts.sessions() as session:
+        zones = readers_zones(session)
+    with parts.sessions.begin() as session:
+        newsletter = session.scalars(select(Newsletter)).one()
+        return add_digest(
+            session, newsletter, slug="morning", purpose="updates", cron="0 7 * * *",
+            timing=Timing(own_time=True, zones=zones, **more), renderer=parts.renderer, now=b.NOW,
+        ).id  # fmt: skip
+
+
+def at_its_time(parts: Parts, late: timedelta = timedelta()) -> tuple[datetime, Ran | Skipped]:
+    """Let the digest run when it is due, or later; return when, and what came of it."""
+    with parts.sessions.begin() as session:
+        digest = session.scalars(select(Digest)).one()
+        begun = digest.next_run_at + late
+        [occasion] = begin_due_runs(session, now=begun)
+        zones = zones_of_digest(session, digest.id)
+        outcome = run_digest(session, occasion, zones=zones, now=begun)
+        assert outcome is not None
+        return begun, outcome
+
+
+@pytest.mark.usefixtures("campaign_id")
+def test_a_digest_runs_once_a_day_when_the_first_readers_clock_shows_its_time(
+    parts: Parts,
+) -> None:
+    digest_id = morning(parts)
+    begun, outcome = at_its_time(parts)
+    assert begun.hour == 17  # seven in Kiritimati
+    assert isinstance(outcome, Ran)
+    with parts.sessions() as session:
+        digest = session.get_one(Digest, digest_id)
+        assert digest.next_run_at - begun == timedelta(days=1)
+        wall = session.get_one(Campaign, outcome.campaign.id).own_time
+        assert wall is not None
+        assert (wall.hour, wall - begun.replace(tzinfo=None)) == (7, timedelta(hours=14))
+        assert digest.next_local_at == (wall + timedelta(days=1)).isoformat()
+
+
+@pytest.mark.usefixtures("campaign_id")
+def test_a_missed_run_is_made_up_for_once_and_only_while_it_is_fresh(parts: Parts) -> None:
+    morning(parts, fresh=timedelta(hours=3))
+    begun, outcome = at_its_time(parts, late=timedelta(days=4, hours=4))
+    assert isinstance(outcome, Skipped)
+    assert "the time passed" in outcome.reason
+    with parts.sessions() as session:
+        assert begin_due_runs(session, now=begun) == []  # the days in between come in no burst
+    _, outcome = at_its_time(parts, late=timedelta(hours=2))
+    assert isinstance(outcome, Ran)
+
+
+@pytest.mark.usefixtures("campaign_id")
+def test_a_run_by_hand_comes_to_everybody_at_once(parts: Parts) -> None:
+    morning(parts)
+    with parts.sessions.begin() as session:
+        occasion = begin_run(session.scalars(select(Digest)).one())
+        outcome = run_digest(session, occasion, now=b.NOW)
+        assert isinstance(outcome, Ran)
+        assert outcome.campaign.local_at is None

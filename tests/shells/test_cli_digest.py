@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from email.utils import format_datetime
+from pathlib import Path
 
 import building as b
 import pytest
@@ -187,3 +188,33 @@ def test_seeds_are_added_listed_and_removed(desk: Command) -> None:
         desk("seed", "remove", "weekly", "desk@news.test"),
         "desk@news.test is no seed of weekly: see `mailer seed list weekly`.",
     )
+
+
+def test_a_digest_and_a_campaign_follow_their_readers_clocks(weekly: Command) -> None:
+    given = [
+        "--purpose",
+        "updates",
+        "--cron",
+        "0 7 * * *",
+        "--reader-local-time",
+        "--expires",
+        "3h",
+    ]
+    added = weekly("digest", "add", "weekly", "morning", *given, "--json").document
+    assert (added["reader_local_time"], added["expires_seconds"]) == (True, 10_800)
+    assert added["next_local_at"].endswith("T07:00:00")
+    back = weekly(
+        "digest", "edit", "weekly", "morning", "--no-reader-local-time", "--json"
+    ).document
+    assert (back["reader_local_time"], back["next_local_at"]) == (False, None)
+    campaign = ["campaign", "create", "weekly", "--purpose", "updates", "--subject", "Hello"]
+    Path("page.html").write_text("<p>Good morning</p>", "utf-8")
+    made = weekly(*campaign, "--html", "page.html", "--json").document
+    order = ["campaign", "schedule", str(made["campaign_id"]), "--reader-local-time", "--at"]
+    refused(
+        weekly(*order, "2099-12-24T07:00+01:00"),
+        "“2099-12-24T07:00+01:00” names one moment, and readers' own time comes at many: leave the "
+        "offset out.",
+    )
+    shown = weekly(*order, "2099-12-24T07:00", "--json").document
+    assert (shown["state"], shown["local_at"]) == ("scheduled", "2099-12-24T07:00:00")

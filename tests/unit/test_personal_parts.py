@@ -228,6 +228,10 @@ def _statements(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         ),
         st.builds("{{% set loose = {} %}}{}".format, EXPRESSIONS, body),
         st.builds("{{% set caught %}}{}{{% endset %}}{{{{ caught }}}}".format, body),
+        st.builds(
+            "{{% set caught %}}{{{{ {} }}}}{{% endset %}}{{{{ caught | {} }}}}".format,
+            EXPRESSIONS, _FILTERS,
+        ),
         st.builds("{{% with told = {} %}}{}{{% endwith %}}".format, EXPRESSIONS, body),
         st.builds(
             "{{% call(each) around({}) %}}{{{{ each }}}}{}{{% endcall %}}".format, EXPRESSIONS, body
@@ -487,3 +491,10 @@ def compiled_here(files: Files, folder: Path) -> CompiledMessage:
     return compile_message(
         load_template("own", folder), CONTENT, HEADERS, nonce="0a1b2c", reader=reader()
     )
+
+
+def test_what_was_escaped_when_it_was_caught_stays_so_when_it_is_filtered(tmp_path: Path) -> None:
+    source = "{% set caught %}{{ reader.name }}{% endset %}{{ caught | replace('q', 'r') }}"
+    values = reader(name="<i>q</i>")
+    written = written_html(Files(source), tmp_path, values)
+    assert written.to(values) == Files(source).naive("body.html", values) == "&lt;i&gt;r&lt;/i&gt;"

@@ -6,11 +6,8 @@ from collections.abc import Collection
 
 from babel import Locale, UnknownLocaleError
 
-WRITTEN = ("en",)
-"""The languages that the sentences of our own templates are written in."""
 
-
-def mail_locale(own: str, default: str, written: Collection[str] = WRITTEN) -> str:
+def mail_locale(own: str, default: str, written: Collection[str]) -> str:
     """Return the locale of a reader's mail: their own if its language is written, else `default`.
 
     Where that is only another kind of the newsletter's language (`en-GB`, `en-US`), it is the

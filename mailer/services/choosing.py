@@ -15,6 +15,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, func, select
 
 from mailer.domain.locales import mail_locale
+from mailer.locales import LANGUAGES
 from mailer.rendering import CannotWorkOut, Decision, Kind, Outcomes, ReaderValues
 from mailer.store.ledger import Claimed, let_wait, problems, set_variants
 from mailer.store.models import Campaign, Newsletter, Notice, Variant
@@ -80,7 +81,7 @@ def shown_name(name: str) -> str:
 
 def locale_of(profile: Profile, home: Home, fixed_locale: str | None) -> str:
     """Return the locale of the reader's mail."""
-    return fixed_locale or mail_locale(profile.locale, home.locale)
+    return fixed_locale or mail_locale(profile.locale, home.locale, LANGUAGES)
 
 
 def stored_path(steps: Sequence[Sequence[str]]) -> tuple[Decision, ...]:

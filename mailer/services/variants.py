@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.errors import Refusal
 from mailer.domain.locales import mail_locale
+from mailer.locales import LANGUAGES
 from mailer.rendering import CannotWorkOut, CompiledMessage, Outcomes
 from mailer.services.choosing import Home, details, locale_of, stored_path
 from mailer.services.renderer import Renderer, variants_of
@@ -159,4 +160,5 @@ def _differs(session: Session, campaign: Campaign, first: CompiledMessage) -> bo
     if campaign.renews_notice_id is not None:
         return False
     default = campaign.newsletter.locale
-    return any(mail_locale(own, default) != default for own in audience_locales(session, campaign))
+    spoken = audience_locales(session, campaign)
+    return any(mail_locale(own, default, LANGUAGES) != default for own in spoken)

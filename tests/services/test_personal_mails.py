@@ -6,6 +6,8 @@ import pytest
 from sqlalchemy import select
 
 from mailer.domain.errors import Refusal
+from mailer.domain.locales import direction
+from mailer.locales import translations
 from mailer.services.previewing import preview
 from mailer.services.renderer import Renderer
 from mailer.store.models import Campaign, Subscriber, WantedVariant, delivery
@@ -232,3 +234,22 @@ def test_a_retry_chooses_anew(parts: Parts) -> None:
     assert stories(p.texts(transport)["0"]) == ["Sport", "the day"]
     with parts.sessions() as session:
         assert session.scalar(select(delivery.c.variant_id)) != 999_999
+
+
+def test_a_reader_is_spoken_to_in_their_own_language_and_the_stories_stay_as_they_are(
+    parts: Parts,
+) -> None:
+    campaign_id = p.start(parts, 3, template="digest")
+    p.change(parts, 1, locale="ar")
+    p.change(parts, 2, locale="pt-BR")
+    p.prepare(parts, campaign_id)
+    transport = MemoryTransport()
+    b.send_all(parts, transport)
+    assert p.variants(parts) == 3
+    for envelope, content in transport.accepted:
+        locale = {"reader0": "en", "reader1": "ar", "reader2": "pt"}[envelope.recipient[:7]]
+        html = p.part(content, "text/html")
+        assert f'<html lang="{locale}" dir="{direction(locale)}"' in html
+        assert translations(locale).gettext("Unsubscribe with one click") in html
+        assert "Story of" in html
+        assert f"\r\nContent-Language: {locale}\r\n".encode() in content

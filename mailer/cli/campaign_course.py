@@ -92,7 +92,7 @@ def send(
         note(parts, session, "campaign send", campaign=campaign.id, over=over, canary=canary)
         fields = report(session, campaign)
     parts.doorbell.ring_prepare(fields["campaign_id"])
-    _tell(parts, fields, watch=watch, as_json=as_json)
+    tell(parts, fields, watch=watch, as_json=as_json)
 
 
 @app.command(
@@ -144,7 +144,7 @@ def schedule(
         )  # fmt: skip
     with reading(parts.sessions) as session:  # counts the audience: nobody waits for that
         fields = report(session, find_campaign(session, campaign_id))
-    _tell(parts, fields, as_json=as_json)
+    tell(parts, fields, as_json=as_json)
 
 
 @app.command(epilog=example("mailer campaign pause 7"))
@@ -179,7 +179,7 @@ def resume(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = Fals
         fields = report(session, campaign)
     parts.doorbell.ring_prepare(fields["campaign_id"])
     parts.doorbell.ring_send()
-    _tell(parts, fields, watch=watch, as_json=as_json)
+    tell(parts, fields, watch=watch, as_json=as_json)
 
 
 @app.command(epilog=example("mailer campaign cancel 7 --yes"))
@@ -210,7 +210,7 @@ def approve(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = Fal
         session.flush()
         fields = report(session, campaign)
     parts.doorbell.ring_prepare(fields["campaign_id"])
-    _tell(parts, fields, watch=watch, as_json=as_json)
+    tell(parts, fields, watch=watch, as_json=as_json)
 
 
 @app.command(epilog=example("mailer campaign retry 7 --state failed"))
@@ -239,7 +239,7 @@ def retry(
     with reading(parts.sessions) as session:
         fields = {**report(session, find_campaign(session, campaign_id)), "retried": again}
     parts.doorbell.ring_send()
-    _tell(parts, fields, watch=watch and bool(again), as_json=as_json)
+    tell(parts, fields, watch=watch and bool(again), as_json=as_json)
 
 
 def _canary(size: str, limit: str, wait: str) -> CanaryOrder | None:
@@ -250,7 +250,7 @@ def _canary(size: str, limit: str, wait: str) -> CanaryOrder | None:
     return None
 
 
-def _tell(parts: Parts, fields: dict[str, Any], *, as_json: bool, watch: bool = False) -> None:
+def tell(parts: Parts, fields: dict[str, Any], *, as_json: bool, watch: bool = False) -> None:
     """Say what happens now; with `watch`, what happened."""
     say_if_nobody_works(parts)
     if watch:

@@ -32,3 +32,17 @@ def refused(ended, sentence):
     assert ended.out == ""
     assert ended.err.splitlines()[-1] == f"mailer: {sentence}"
     assert "Traceback" not in ended.err
+
+
+_WORDS = (
+    "Two districts were told to leave before night. The bridge at Kassa is closed, and the night "
+    "train ends one stop earlier than usual. The water stood higher than in any November that the "
+    "harbour master has on record, and it is still rising."
+)
+STORY = f"""<!DOCTYPE html><html lang="en"><head><title>The river is rising</title>
+<link rel="canonical" href="https://news.example.org/2026/river">
+<meta property="og:type" content="article">
+<meta property="og:title" content="The river is rising">
+<meta property="og:description" content="Two districts were told to leave before night."></head>
+<body><article><h1>The river is rising</h1><p>{_WORDS}</p><p>{_WORDS}</p></article></body></html>"""
+"""The page of a story, as a newsroom's site would show it."""

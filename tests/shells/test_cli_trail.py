@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from shells.endings import Command
+from shells.endings import STORY, Command
 from sqlalchemy import Engine, event
 
 from mailer.cli.reference import commands
@@ -39,6 +39,7 @@ ACTS: dict[str, list[list[str]]] = {
     "notice ask": [["weekly", "--purpose", "updates"]],
     "campaign test": [["1", "--to", "desk@news.test"]],
     "campaign send": [["1"]],
+    "campaign breaking": [["weekly", "story.html", "--purpose", "updates", "--yes"]],
     "campaign schedule": [["1", "--at", "2999-01-01T07:00"]],
     "campaign pause": [["2"]],
     "campaign resume": [["3"]],
@@ -88,6 +89,7 @@ BEFORE = {
 def desk(weekly: Command, tmp_path, monkeypatch) -> Command:
     """An installation in which every verb has something to do: work here as `amina.desk`."""
     (tmp_path / "letter.html").write_text("<p>Hello, readers of the port.</p>", "utf-8")
+    (tmp_path / "story.html").write_text(STORY, "utf-8")
     (tmp_path / "angry.txt").write_text("one@readers.test\namina@readers.test\n", "utf-8")
     (tmp_path / "wording.txt").write_text("Other words than those of before.", "utf-8")
     (tmp_path / "list.csv").write_text("email\nfemi@readers.test\n", "utf-8")

@@ -1,0 +1,76 @@
+"""`mailer campaign breaking`: from a page's address to the first mail out, in one command."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mailer.cli.campaign_course import Watch, tell
+from mailer.cli.console import AsJson, Yes, ask, example
+from mailer.cli.noting import note
+from mailer.cli.opening import open_installation
+from mailer.domain.deliveries import Lane
+from mailer.services.articles import add_article, read_page
+from mailer.services.campaign_course import start_campaign
+from mailer.services.campaigns import create_campaign
+from mailer.services.lookup import find_campaign, find_newsletter
+from mailer.services.previewing import preview
+from mailer.services.reports import report
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog=example(
+        "mailer campaign breaking weekly https://news.example.org/2026/flood --purpose updates",
+        "mailer campaign breaking weekly https://news.example.org/2026/flood --purpose updates "
+        '--subject "The river is rising" --yes --watch',
+    )
+)
+def breaking(
+    newsletter_name: Annotated[str, typer.Argument(metavar="NEWSLETTER", help="Short name or id.")],
+    location: Annotated[str, typer.Argument(metavar="URL|FILE", help="The story's page.")],
+    purpose: Annotated[str, typer.Option(help="Which consent it is for.")],
+    subject: Annotated[str, typer.Option(help="The subject line; else the story's title.")] = "",
+    url: Annotated[
+        str | None, typer.Option(help="Where a saved page came from, if it does not say so itself.")
+    ] = None,
+    yes: Yes = False,
+    watch: Watch = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read a story and send it at once, before everything else that is being sent.
+
+    Asks once, with the number of readers. Whoever says no keeps a draft.
+    """
+    parts = open_installation()
+    with parts.sessions.begin() as session:
+        find_newsletter(session, newsletter_name)
+    draft = read_page(location, fetch=parts.fetch, url=url)
+    with parts.sessions.begin() as session:
+        newsletter = find_newsletter(session, newsletter_name)
+        now = parts.now()
+        article, _ = add_article(session, newsletter, draft, now=now)
+        session.flush()
+        campaign = create_campaign(
+            session, newsletter, purpose=purpose, subject=subject or article.title,
+            article_ids=[article.id], lane=Lane.BREAKING, now=now,
+        )  # fmt: skip
+        session.flush()
+        preview(session, campaign, parts.renderer, now=now)
+        fields = report(session, campaign)
+    readers = "1 reader" if fields["audience"] == 1 else f"{fields['audience']:,} readers"
+    ask(
+        f"“{fields['subject']}” goes to {readers} now, before all other mails. "
+        f"It is campaign {fields['campaign_id']}, a draft so far.",
+        yes=yes,
+    )
+    with parts.sessions.begin() as session:
+        campaign = find_campaign(session, str(fields["campaign_id"]))
+        start_campaign(session, campaign, in_own_time=False, now=parts.now())
+        session.flush()
+        note(parts, session, "campaign breaking", campaign=campaign.id)
+        fields = report(session, campaign)
+    parts.doorbell.ring_prepare(fields["campaign_id"])
+    tell(parts, fields, watch=watch, as_json=as_json)

@@ -112,7 +112,8 @@ def test_a_digest_waits_and_its_editor_is_asked_once_with_the_whole_mail(parts: 
     assert asked(parts) == 0
     with parts.sessions() as session:
         variant = session.scalars(select(Variant)).one()
-    values = parts.renderer.sample_values(email=EDITOR, now=b.NOW)
+        newsletter = session.get_one(Campaign, campaign_id).newsletter
+        values = parts.renderer.sample_values(email=EDITOR, newsletter=newsletter, now=b.NOW)
     mail = CompiledMessage.from_json(variant.compiled)
     assert mail.subject(values) == "Please approve: The Weekly: Story 0"
     for part in (mail.preview_html(values), mail.preview_text(values)):

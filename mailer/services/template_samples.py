@@ -118,6 +118,12 @@ def _told(content: Mapping[str, Any], name: str, pictures: Mapping[str, str]) ->
         "notice": content["notice"]
         if name == "confirmation"
         else {"text": content["notice"], "purposes": [{"label": label} for label in labels]},
+        "approval": {
+            "approve_url": f"{_HOST}/r/sample",
+            "stop_url": f"{_HOST}/r/sample?stop",
+            "until": "2026-12-31 13:00",
+            "timezone": "Africa/Lagos",
+        },
         "days": 3,
         "note": "news.example/log\n4096\nGv2rO0nbx3zBzlz7p1k8p4FhJx8z9Yb7qWb7m7sY8kE=",
         "size": 4096,

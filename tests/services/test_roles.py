@@ -19,7 +19,6 @@ from services.test_campaigns import *  # noqa: F403
 from services.test_confirming import *  # noqa: F403
 from services.test_digests import *  # noqa: F403
 from services.test_import_known import *  # noqa: F403
-from services.test_importing import *  # noqa: F403
 from services.test_preferences import *  # noqa: F403
 from services.test_proof_after_erasure import *  # noqa: F403
 from services.test_reconciling import *  # noqa: F403

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
@@ -60,6 +61,15 @@ def prepared_readers(
         answer = helper.answer()
         asked = _ask(helper, spool, numbers, next(todo, None))
         yield received(answer)
+
+
+def one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield the same; the next one is fetched while this one is written, and waits for the disk."""
+    with ThreadPoolExecutor(1, "next-batch") as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
 
 
 def _ask(helper: Helper, spool: Spool, numbers: Numbers, stretch: Stretch | None) -> bool:

@@ -22,7 +22,7 @@ from mailer.domain.importing import Outcome, Standing, decide, readers_of
 from mailer.lists.rejects import RejectFile
 from mailer.lists.spool import Spool, stretches, unpacked
 from mailer.lists.table import DELIMITERS
-from mailer.services.import_course import WORTH_A_PROCESS, prepared_readers, read_rows
+from mailer.services.import_course import WORTH_A_PROCESS, one_ahead, prepared_readers, read_rows
 from mailer.services.import_helper import Helper, helping
 from mailer.services.import_known import Desk
 from mailer.services.import_order import CannotImport, ImportOrder, Job, look_into
@@ -179,7 +179,8 @@ def _write(
     def wrote(done: int) -> None:
         around.progress("importing", done, spool.rows)
 
-    for batch in prepared_readers(spool, preparer, numbers, helper, done=run.rows_done):
+    batches = prepared_readers(spool, preparer, numbers, helper, done=run.rows_done)
+    for batch in one_ahead(batches):
         writer.write(batch, wrote)
     with sessions.begin() as session:
         finish_run(session, run.id, done=writer.done, now=now())

@@ -248,7 +248,7 @@ def run(
     else:
         parts.doorbell.ring_prepare(campaign_id)
     say_if_nobody_works(parts)
-    if watch:
+    if watch and not fields["approval"]:
         fields = {"outcome": "ran", **follow(parts, campaign_id)}
     answer(as_json, fields, campaign_sentence(fields))
 

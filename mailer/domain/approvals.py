@@ -11,7 +11,7 @@ APPROVE_WITHIN = timedelta(hours=12)
 LONGEST_WAIT = timedelta(days=7)
 
 
-class Decision(StrEnum):
+class Verdict(StrEnum):
     """What became of a question; the value of one that is open is empty."""
 
     OPEN = ""

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mailer.domain.addresses import parse_address, receiving_provider
-from mailer.domain.approvals import Decision
+from mailer.domain.approvals import Verdict
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.deliveries import DeliveryKind
 from mailer.domain.errors import Refusal
@@ -39,9 +39,9 @@ CLOCK = "time"
 """Who acts where nobody did."""
 
 _VERBS = {
-    Decision.APPROVED: "campaign approve",
-    Decision.STOPPED: "campaign cancel",
-    Decision.SILENCE: "campaign cancel",
+    Verdict.APPROVED: "campaign approve",
+    Verdict.STOPPED: "campaign cancel",
+    Verdict.SILENCE: "campaign cancel",
 }
 
 
@@ -63,7 +63,7 @@ def ask_for_approval(campaign: Campaign, digest: Digest, *, now: datetime) -> No
         recipient=digest.approve_by,
         recipient_hash=digest.approve_hash,
         until=(now + timedelta(seconds=digest.approve_seconds)).replace(microsecond=0),
-        decision=Decision.OPEN.value,
+        decision=Verdict.OPEN.value,
     )
 
 
@@ -75,7 +75,7 @@ def ask_editors(sessions: Sessions, *, renderer: Renderer, now: datetime) -> int
     with reading(sessions) as session:
         unasked = select(Approval.campaign_id).where(
             Approval.asked_at.is_(None),
-            Approval.decision == Decision.OPEN.value,
+            Approval.decision == Verdict.OPEN.value,
             Approval.until > now,
         )
         waiting = list(session.scalars(unasked))
@@ -93,13 +93,13 @@ def open_approval(
         return None
     if token.newsletter_id != campaign.newsletter_id or token.serial != _seconds(approval.until):
         return None
-    is_open = approval.decision == Decision.OPEN.value
+    is_open = approval.decision == Verdict.OPEN.value
     ran_out = now >= approval.until
     return ApprovalPage(campaign, approval, is_open and not ran_out, is_open and ran_out)
 
 
 def decide_by_mail(
-    session: Session, signer: TokenSigner, text: str, decision: Decision, *, now: datetime
+    session: Session, signer: TokenSigner, text: str, decision: Verdict, *, now: datetime
 ) -> ApprovalPage | None:
     """Take the editor's word; the first one stands. None: not a link of ours."""
     found = open_approval(session, signer, text, now=now)
@@ -118,7 +118,7 @@ def decide_by_mail(
         session.refresh(found.campaign)
         session.refresh(found.approval)
         refused = str(refusal)
-    is_open = found.approval.decision == Decision.OPEN.value
+    is_open = found.approval.decision == Verdict.OPEN.value
     return ApprovalPage(found.campaign, found.approval, is_open, False, refused)
 
 
@@ -126,7 +126,7 @@ def approve_by_hand(session: Session, campaign: Campaign, operator: str, *, now:
     """Let a campaign go on the operator's word; raises CannotCampaign where none is asked for."""
     session.refresh(campaign, with_for_update=True)
     approval = campaign.approval
-    if approval is None or approval.decision != Decision.OPEN.value:
+    if approval is None or approval.decision != Verdict.OPEN.value:
         raise CannotCampaign(
             f"Campaign {campaign.id} waits for nobody's word: see "
             f"`mailer campaign show {campaign.id}`."
@@ -136,14 +136,14 @@ def approve_by_hand(session: Session, campaign: Campaign, operator: str, *, now:
             f"Nobody approved campaign {campaign.id} until {approval.until:%Y-%m-%d %H:%M} UTC: "
             "run the digest again."
         )
-    _decide(session, campaign, Decision.APPROVED, operator, now)
+    _decide(session, campaign, Verdict.APPROVED, operator, now)
 
 
 def expire_approvals(sessions: Sessions, *, now: datetime) -> int:
     """End every campaign that nobody approved in time; return how many."""
     with reading(sessions) as session:
         late = select(Approval.campaign_id).where(
-            Approval.decision == Decision.OPEN.value, Approval.until <= now
+            Approval.decision == Verdict.OPEN.value, Approval.until <= now
         )
         waiting = list(session.scalars(late))
     ended = 0
@@ -151,9 +151,9 @@ def expire_approvals(sessions: Sessions, *, now: datetime) -> int:
         with sessions.begin() as session:
             campaign = session.get(Campaign, campaign_id, with_for_update=True)
             approval = campaign.approval if campaign else None
-            if campaign is None or approval is None or approval.decision != Decision.OPEN.value:
+            if campaign is None or approval is None or approval.decision != Verdict.OPEN.value:
                 continue
-            _decide(session, campaign, Decision.SILENCE, CLOCK, now)
+            _decide(session, campaign, Verdict.SILENCE, CLOCK, now)
             ended += 1
     return ended
 
@@ -191,7 +191,7 @@ def _ask(sessions: Sessions, campaign_id: int, renderer: Renderer, now: datetime
 
 
 def _decide(
-    session: Session, campaign: Campaign, decision: Decision, operator: str, now: datetime
+    session: Session, campaign: Campaign, decision: Verdict, operator: str, now: datetime
 ) -> None:
     """Take the decision, do what follows from it, and write both into the audit trail."""
     assert campaign.approval is not None, "its approval was asked for"
@@ -199,10 +199,10 @@ def _decide(
     close_question(campaign, decision, now=now)
     session.flush()
     match decision:
-        case Decision.APPROVED:
+        case Verdict.APPROVED:
             start_campaign(session, campaign, now=now)
             _tell_digest(session, campaign, "approved")
-        case Decision.STOPPED:
+        case Verdict.STOPPED:
             cancel_campaign(session, campaign, now=now)
             _tell_digest(session, campaign, "stopped by its editor")
         case _:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
-from mailer.domain.approvals import Decision
+from mailer.domain.approvals import Verdict
 from mailer.domain.campaigns import CampaignState, may_follow
 from mailer.domain.canary import CanaryOrder
 from mailer.domain.deliveries import DeliveryKind, DeliveryState, Lane
@@ -200,7 +200,7 @@ def cancel_campaign(session: Session, campaign: Campaign, *, now: datetime) -> i
         left += (campaign.canary.audience or 0) - (campaign.canary.readers or 0)
     move(session, campaign, _S.CANCELLED)
     campaign.finished_at = now
-    close_question(campaign, Decision.STOPPED, now=now)
+    close_question(campaign, Verdict.STOPPED, now=now)
     session.flush()
     close_campaign(session, campaign, DeliveryState.CANCELLED, now=now)
     return left
@@ -264,10 +264,10 @@ def reopen(session: Session, campaign: Campaign) -> None:
         campaign.finished_at = None
 
 
-def close_question(campaign: Campaign, decision: Decision, *, now: datetime) -> None:
+def close_question(campaign: Campaign, decision: Verdict, *, now: datetime) -> None:
     """Write down what was decided where an editor was asked, and forget the address."""
     approval = campaign.approval
-    if approval is not None and approval.decision == Decision.OPEN.value:
+    if approval is not None and approval.decision == Verdict.OPEN.value:
         approval.decision, approval.decided_at = decision.value, now
         approval.recipient = ""
 
@@ -319,7 +319,7 @@ def _refuse_begun(campaign: Campaign) -> None:
 
 def _refuse_unapproved(campaign: Campaign) -> None:
     approval = campaign.approval
-    if approval is not None and approval.decision == Decision.OPEN.value:
+    if approval is not None and approval.decision == Verdict.OPEN.value:
         raise CannotCampaign(
             f"Campaign {campaign.id} waits for its editor's approval: "
             f"`mailer campaign approve {campaign.id}`, or `mailer campaign cancel {campaign.id}`."

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from mailer.domain.approvals import Decision
+from mailer.domain.approvals import Verdict
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.consent import SubscriptionState
 from mailer.domain.deliveries import Lane
@@ -65,7 +65,7 @@ def overview(session: Session, *, now: datetime) -> dict[str, Any]:
 
 def _approvals(session: Session) -> list[dict[str, Any]]:
     """Return the campaigns that wait for an editor's word."""
-    waiting = select(Campaign).join(Approval).where(Approval.decision == Decision.OPEN.value)
+    waiting = select(Campaign).join(Approval).where(Approval.decision == Verdict.OPEN.value)
     return [
         {
             "campaign_id": campaign.id,

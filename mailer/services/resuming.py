@@ -19,10 +19,11 @@ from typing import Protocol
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from mailer.domain.approvals import Verdict
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.consent import ConsentState, SubscriptionState
 from mailer.domain.errors import Refusal
-from mailer.services.campaign_course import pause_campaign
+from mailer.services.campaign_course import close_question, pause_campaign
 from mailer.services.witnessing import Look, look
 from mailer.store.actions import note_action
 from mailer.store.consents import Evidence, record
@@ -30,7 +31,15 @@ from mailer.store.engine import Sessions, reading
 from mailer.store.halting import end_halt, halted_reason
 from mailer.store.journal import Entry, Erased, Journal, Suppressed, Withdrawn, parse
 from mailer.store.ledger import doubt_open
-from mailer.store.models import Campaign, Digest, Installation, Newsletter, Purpose, Subscription
+from mailer.store.models import (
+    Approval,
+    Campaign,
+    Digest,
+    Installation,
+    Newsletter,
+    Purpose,
+    Subscription,
+)
 from mailer.store.readers import lock_reader_of
 from mailer.store.suppressions import suppress
 from mailer.store.witness import highest_ids, raise_beat, skip_ids
@@ -119,6 +128,7 @@ def resume(
         with sessions.begin() as session:
             _pause_campaigns(session, done)
             _pause_digests(session, done)
+            _close_questions(session, now())
             position = _go_on(session, found, now())
             details = {**asdict(done), "campaigns": len(done.campaigns), "digests": done.digests}
             note_action(session, operator, "db resume", now=now(), details=details)
@@ -226,6 +236,13 @@ def _pause_digests(session: Session, done: Resumed) -> None:
         .order_by(Digest.id)
     )
     done.digests += [f"{newsletter} {digest}" for newsletter, digest in rows]
+
+
+def _close_questions(session: Session, now: datetime) -> None:
+    """Let no editor's old mail send what may have gone since: it is a draft for an operator."""
+    waiting = select(Campaign).join(Approval).where(Approval.decision == Verdict.OPEN.value)
+    for campaign in session.scalars(waiting.with_for_update(of=Campaign)).all():
+        close_question(campaign, Verdict.STOPPED, now=now)
 
 
 def _go_on(session: Session, found: Look, now: datetime) -> Position:

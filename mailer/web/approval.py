@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from mailer.domain.approvals import Decision
+from mailer.domain.approvals import Verdict
 from mailer.domain.schedule import zone
 from mailer.services.approvals import ApprovalPage, decide_by_mail, open_approval
 from mailer.services.previewing import preview
@@ -25,7 +25,7 @@ _MAIL_POLICY = (
     "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; "
     "img-src 'self' https: http:; style-src 'unsafe-inline'"
 )
-_CHOICES = (Decision.APPROVED, Decision.STOPPED)
+_CHOICES = (Verdict.APPROVED, Verdict.STOPPED)
 
 
 def routes() -> list[Route]:
@@ -64,12 +64,12 @@ async def press(request: Request) -> Response:
     pressed = text(await read_form(request), "decision")
     if pressed not in _CHOICES:
         raise HTTPException(400)
-    decision = Decision(pressed)
+    decision = Verdict(pressed)
 
     def answer(parts: Parts, session: Session) -> Response:
         found = decide_by_mail(session, parts.signer, _token(request), decision, now=parts.now())
         response = _page(request, found)
-        if found is not None and found.approval.decision == Decision.APPROVED:
+        if found is not None and found.approval.decision == Verdict.APPROVED:
             response.background = BackgroundTask(parts.doorbell.ring_prepare, found.campaign.id)
         return response
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from mailer.domain.addresses import parse_address
-from mailer.domain.approvals import Decision
+from mailer.domain.approvals import Verdict
 from mailer.domain.tokens import Token, TokenKind
 from mailer.rendering import CompiledMessage
 from mailer.services.approvals import (
@@ -85,7 +85,7 @@ def token(parts: Parts, campaign_id: int = 1, **other: int) -> str:
 
 
 def press(
-    parts: Parts, decision: Decision, *, text: str = "", now: datetime = b.NOW
+    parts: Parts, decision: Verdict, *, text: str = "", now: datetime = b.NOW
 ) -> ApprovalPage | None:
     with parts.sessions.begin() as session:
         found = decide_by_mail(session, parts.signer, text or token(parts), decision, now=now)
@@ -141,7 +141,7 @@ def test_an_approval_sends_it_to_everybody_and_a_second_press_changes_nothing(
 ) -> None:
     campaign_id = waiting(parts)
     asked(parts)
-    for decision in (Decision.APPROVED, Decision.APPROVED, Decision.STOPPED):
+    for decision in (Verdict.APPROVED, Verdict.APPROVED, Verdict.STOPPED):
         found = press(parts, decision)
         assert found
         assert found.approval.decision == "approved"
@@ -159,11 +159,11 @@ def test_an_approval_sends_it_to_everybody_and_a_second_press_changes_nothing(
 
 def test_a_stop_ends_it_and_its_articles_go_with_the_next_run(parts: Parts) -> None:
     campaign_id = waiting(parts)
-    found = press(parts, Decision.STOPPED)
+    found = press(parts, Verdict.STOPPED)
     assert found
     assert found.approval.decision == "stopped"
     assert b.campaign_state(parts, campaign_id) == "cancelled"
-    assert press(parts, Decision.APPROVED).approval.decision == "stopped"
+    assert press(parts, Verdict.APPROVED).approval.decision == "stopped"
     assert b.campaign_state(parts, campaign_id) == "cancelled"
     assert trail(parts) == [("editor", "campaign cancel", "stopped")]
     again = run(parts, 1, now=b.NOW + timedelta(hours=1))
@@ -181,13 +181,13 @@ def test_silence_is_a_no(parts: Parts) -> None:
     tick(parts.sessions, now=lambda: b.NOW + WITHIN - timedelta(seconds=1))
     assert b.campaign_state(parts, campaign_id) == "draft"
     late = b.NOW + WITHIN
-    found = press(parts, Decision.APPROVED, now=late)
+    found = press(parts, Verdict.APPROVED, now=late)
     assert found
     assert found.ran_out, "even before the clock has come by"
     tick(parts.sessions, now=lambda: late)
     tick(parts.sessions, now=lambda: late)
     assert b.campaign_state(parts, campaign_id) == "expired"
-    assert press(parts, Decision.APPROVED, now=late).approval.decision == "silence"
+    assert press(parts, Verdict.APPROVED, now=late).approval.decision == "silence"
     assert trail(parts) == [("time", "campaign cancel", "silence")]
     assert outcome(parts) == "campaign 1: nobody approved it in time"
 
@@ -214,7 +214,7 @@ def test_a_link_that_is_not_the_one_in_the_mail_decides_nothing(parts: Parts, ca
             if "subscriber_id" not in FOREIGN[case]
             else token(parts, campaign_id=2)
         )
-    assert press(parts, Decision.APPROVED, text=text) is None
+    assert press(parts, Verdict.APPROVED, text=text) is None
     assert b.campaign_state(parts, campaign_id) == "draft"
 
 
@@ -232,14 +232,14 @@ def test_an_approval_that_cannot_be_followed_says_why_and_stays_open(parts: Part
     campaign_id = waiting(parts)
     with parts.sessions.begin() as session:
         session.scalars(select(Newsletter)).one().postal_address = ""
-    found = press(parts, Decision.APPROVED)
+    found = press(parts, Verdict.APPROVED)
     assert found
     assert found.is_open
     assert "postal address" in found.refused
     assert trail(parts) == []
     with parts.sessions.begin() as session:
         session.scalars(select(Newsletter)).one().postal_address = "1 Road"
-    assert press(parts, Decision.APPROVED).approval.decision == "approved"
+    assert press(parts, Verdict.APPROVED).approval.decision == "approved"
     assert b.campaign_state(parts, campaign_id) == "preparing"
 
 
@@ -261,7 +261,7 @@ def test_a_campaign_that_is_cancelled_by_hand_asks_nobody_any_more(parts: Parts)
     with parts.sessions.begin() as session:
         cancel_campaign(session, session.get_one(Campaign, campaign_id), now=b.NOW)
     assert asked(parts) == 0
-    found = press(parts, Decision.APPROVED)
+    found = press(parts, Verdict.APPROVED)
     assert found
     assert found.approval.decision == "stopped"
 

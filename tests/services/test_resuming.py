@@ -13,10 +13,14 @@ from building import NOW
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from mailer.domain.addresses import parse_address
+from mailer.domain.approvals import Verdict
 from mailer.domain.consent import ConsentState, Method
+from mailer.services.approvals import decide_by_mail
 from mailer.services.campaign_course import resume_campaign
 from mailer.services.deciding import Decision, decide
-from mailer.services.digests import add_digest, resume_digest
+from mailer.services.digest_rules import Approver
+from mailer.services.digests import add_digest, begin_run, resume_digest, run_digest
 from mailer.services.erasing import erase_again
 from mailer.services.preferences import withdraw
 from mailer.services.reports import deliveries
@@ -224,6 +228,37 @@ def test_a_digest_does_not_send_its_articles_again_by_itself(parts: Parts) -> No
         digest = session.scalars(select(Digest)).one()
         assert digest.last_outcome.startswith("restored from a backup")
         resume_digest(session, digest, now=parts.now())
+
+
+def test_an_editors_old_mail_does_not_send_a_digest_again(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        b.readers(parts, session, made, 1)
+        b.articles(session, made, 2)
+        key = parts.suppression_key
+        digest = add_digest(
+            session, made, slug="daily", purpose="updates", cron="* * * * *",
+            approver=Approver.of(parse_address("boss@news.test"), key, timedelta(days=2)),
+            renderer=parts.renderer, now=parts.now(),
+        )  # fmt: skip
+        run_digest(session, begin_run(digest), now=parts.now())
+        campaign = session.scalars(select(Campaign)).one()
+        assert campaign.approval
+        until = int(campaign.approval.until.timestamp())
+    link = parts.links.approval(1, campaign.id, until).rpartition("/")[2]
+    backup = marked(parts)
+    restored(parts, backup)
+
+    def press() -> str:
+        with parts.sessions.begin() as session:
+            found = decide_by_mail(session, parts.signer, link, Verdict.APPROVED, now=parts.now())
+            assert found
+            return found.refused or found.approval.decision
+
+    assert "restored" in press() or "backup" in press(), "nothing starts while it is halted"
+    resumed(parts)
+    assert press() == "stopped"
+    assert b.campaign_state(parts, campaign.id) == "draft"
 
 
 def test_without_a_halt_nothing_is_done(parts: Parts) -> None:

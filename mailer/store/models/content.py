@@ -257,7 +257,7 @@ class Approval(Base):
     recipient_hash: Mapped[str]
     until: Mapped[datetime]  # silence until then is a no
     asked_at: Mapped[datetime | None]
-    decision: Mapped[str] = mapped_column(server_default="")  # `domain.approvals.Decision`
+    decision: Mapped[str] = mapped_column(server_default="")  # `domain.approvals.Verdict`
     decided_at: Mapped[datetime | None]
 
 

@@ -46,6 +46,14 @@ class Links:
         """A campaign in the browser."""
         return f"{self.public_url}/a/{public_id}"
 
+    def archive_index(self, newsletter: str) -> str:
+        """The list of a newsletter's issues."""
+        return f"{self.signup(newsletter)}/archive"
+
+    def archive_feed(self, newsletter: str) -> str:
+        """The same as RSS."""
+        return f"{self.signup(newsletter)}/archive.xml"
+
     def _signed(
         self, path: str, kind: TokenKind, newsletter_id: int, subscriber_id: int, serial: int
     ) -> str:

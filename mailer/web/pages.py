@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from babel.dates import format_date
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from mailer.domain.locales import direction
+from mailer.domain.schedule import zone
 from mailer.locales import LANGUAGES, N_, catalogue_for, own_name, translations
 
 _POLICY = (
@@ -47,8 +50,14 @@ def _environment(language: str) -> Environment:
         translations(language), newstyle=True
     )
     environment.filters["locale_dir"] = direction
+    environment.filters["day"] = _day
     environment.globals["languages"] = {each: own_name(each) for each in LANGUAGES}
     return environment
+
+
+def _day(at: datetime, timezone: str, locale: str) -> str:
+    """Write the day of the newsletter's zone in the locale's words."""
+    return str(format_date(at.astimezone(zone(timezone)), "long", locale=locale))
 
 
 def page(

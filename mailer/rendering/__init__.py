@@ -12,11 +12,11 @@ from mailer.rendering.headers import HeaderRefused, StaticHeaders
 from mailer.rendering.html import sanitise_operator_html
 from mailer.rendering.looks import look
 from mailer.rendering.message import CompiledMessage
-from mailer.rendering.outcomes import MOST_OUTCOMES, Outcomes, TooManyOutcomes, variant_key
+from mailer.rendering.personal.deferred import Decision, Kind
+from mailer.rendering.personal.outcomes import MOST_OUTCOMES, Outcomes, TooManyOutcomes, variant_key
 from mailer.rendering.plain import plain_text
 from mailer.rendering.sandbox import CannotWorkOut
 from mailer.rendering.signed import SignedMessage
-from mailer.rendering.trace import Decision, Kind
 from mailer.rendering.values import NOTHING, ReaderValues
 
 __all__ = [

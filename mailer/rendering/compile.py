@@ -9,16 +9,17 @@ from markupsafe import Markup
 
 from mailer.domain.addresses import wire_address
 from mailer.rendering.environment import MessageTemplate, TemplateRefused
-from mailer.rendering.evaluate import work_of
-from mailer.rendering.expressions import encode, plain_field
 from mailer.rendering.headers import StaticHeaders, literal_field, mailbox, text_field
 from mailer.rendering.html import inlined, placed, sanitise_operator_html
 from mailer.rendering.message import SUBJECT, CompiledMessage
+from mailer.rendering.personal.deferred import Slot, SlotMisused
+from mailer.rendering.personal.evaluate import work_of
+from mailer.rendering.personal.expressions import encode, plain_field
+from mailer.rendering.personal.trace import Trace
 from mailer.rendering.personalise import COMPUTED, VALUES, Place, SlotUse
 from mailer.rendering.plain import plain_text
 from mailer.rendering.quoted_printable import SOFT_BREAK
 from mailer.rendering.quoted_printable import encode as quoted
-from mailer.rendering.trace import Slot, SlotMisused, Trace
 from mailer.rendering.values import ReaderValues
 
 

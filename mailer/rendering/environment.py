@@ -24,9 +24,9 @@ from mailer.domain.themes import theme_of
 from mailer.locales import translations
 from mailer.rendering import filters
 from mailer.rendering.looks import look
+from mailer.rendering.personal.deferred import SlotMisused
+from mailer.rendering.personal.tracing import TracingEnvironment
 from mailer.rendering.sandbox import LONGEST_OUTPUT, CannotWorkOut, ReaderSandbox
-from mailer.rendering.trace import SlotMisused
-from mailer.rendering.tracing import TracingEnvironment
 from mailer.rendering.wrapping import tidy
 
 PARTS = ("subject.txt", "preheader.txt", "body.html", "body.txt")

@@ -8,8 +8,9 @@ import re
 import nh3
 from premailer import Premailer
 
-from mailer.rendering.expressions import LINKS, describe
-from mailer.rendering.trace import Slot, SlotMisused, Trace
+from mailer.rendering.personal.deferred import Slot, SlotMisused
+from mailer.rendering.personal.expressions import LINKS, describe
+from mailer.rendering.personal.trace import Trace
 
 _SLOT_ATTRIBUTES = frozenset({"href", "alt", "title", "content", "value"})
 _ATTRIBUTE = re.compile(r"""([\w:-]+)\s*=\s*["']((?<=")[^"]*|(?<=')[^']*)$""")

@@ -8,10 +8,10 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 
-from mailer.rendering.expressions import decode, fields_read
 from mailer.rendering.headers import text_field
+from mailer.rendering.personal.deferred import Decision
+from mailer.rendering.personal.expressions import decode, fields_read
 from mailer.rendering.personalise import COMPUTED, Fill, Place, SlotUse, Value, fill_of, value_of
-from mailer.rendering.trace import Decision
 from mailer.rendering.values import ReaderValues
 
 SUBJECT = SlotUse("Subject", Place.HEADER)

@@ -11,8 +11,8 @@ from functools import lru_cache
 
 from markupsafe import escape
 
-from mailer.rendering.evaluate import text_of
 from mailer.rendering.headers import date_value, literal_field, mailbox
+from mailer.rendering.personal.evaluate import text_of
 from mailer.rendering.quoted_printable import encode
 from mailer.rendering.values import ReaderValues
 

@@ -24,11 +24,11 @@ from mailer.rendering import (
     load_template,
 )
 from mailer.rendering.compile import rendered
-from mailer.rendering.evaluate import text_of, work_of
-from mailer.rendering.expressions import encode
 from mailer.rendering.html import inlined
+from mailer.rendering.personal.evaluate import text_of, work_of
+from mailer.rendering.personal.expressions import encode
+from mailer.rendering.personal.trace import Trace
 from mailer.rendering.sandbox import Missing, Sandbox
-from mailer.rendering.trace import Trace
 
 HEADERS = StaticHeaders("The Weekly", "weekly@news.test", None, "en")
 TOPICS = ("politics", "culture", "sport")

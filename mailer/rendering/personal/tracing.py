@@ -14,7 +14,6 @@ from functools import update_wrapper
 from typing import Any, cast
 
 from jinja2 import nodes, pass_eval_context
-from jinja2.compiler import CodeGenerator, Frame
 from jinja2.nodes import EvalContext
 from jinja2.runtime import (
     BlockReference,
@@ -26,15 +25,14 @@ from jinja2.runtime import (
     str_join,
 )
 from jinja2.utils import Cycler, Joiner, Namespace, _PassArg
-from jinja2.visitor import NodeTransformer
 from markupsafe import Markup
 
-from mailer.rendering.expressions import LINKS, READER, CannotKeep, has_tags
+from mailer.rendering.personal.deferred import Deferred, SlotMisused
+from mailer.rendering.personal.expressions import LINKS, READER, CannotKeep, has_tags
+from mailer.rendering.personal.steering import EACH, SETTLED, TRUTH, Generator, Steering
+from mailer.rendering.personal.trace import Trace
 from mailer.rendering.sandbox import OPERATORS, Sandbox
-from mailer.rendering.trace import Deferred, SlotMisused, Trace
 
-_TRUTH, _EACH, _SETTLED = "the truth of", "each of", "the value of"
-"""Filters that the pass puts in; no template can spell their names."""
 _OF_THE_CALL = ("caller", "_loop_vars", "_block_vars")
 _TRANSLATE = ("gettext", "ngettext", "pgettext", "npgettext")
 
@@ -43,120 +41,10 @@ Thunk = Callable[[], Any]
 _TRACE = ContextVar("trace", default=Trace("", None))  # noqa: B039 (nothing is written into it)
 
 
-class _Steering(NodeTransformer):
-    """Marks what steers a template."""
-
-    def visit_If(self, node: nodes.If) -> nodes.Node:
-        self.generic_visit(node)
-        node.test = _through(_TRUTH, node.test)
-        return node
-
-    def visit_For(self, node: nodes.For) -> nodes.Node:
-        self.generic_visit(node)
-        node.iter = _through(_EACH, node.iter)
-        if node.test is not None:
-            node.test = _through(_TRUTH, node.test)
-        return node
-
-    def visit_Include(self, node: nodes.Include) -> nodes.Node:
-        return self._named(node)
-
-    def visit_Import(self, node: nodes.Import) -> nodes.Node:
-        return self._named(node)
-
-    def visit_FromImport(self, node: nodes.FromImport) -> nodes.Node:
-        return self._named(node)
-
-    def visit_Extends(self, node: nodes.Extends) -> nodes.Node:
-        return self._named(node)
-
-    def _named(self, node: Any) -> nodes.Node:
-        self.generic_visit(node)
-        if not isinstance(node.template, nodes.Const | nodes.Tuple | nodes.List):
-            node.template = _through(_SETTLED, node.template)
-        return cast(nodes.Node, node)
-
-
-def _through(name: str, node: nodes.Node) -> nodes.Expr:
-    return nodes.Filter(cast(nodes.Expr, node), name, [], [], None, None, lineno=node.lineno)
-
-
-class _Generator(CodeGenerator):
-    """Writes operators as calls; what is evaluated only sometimes is written as a lambda."""
-
-    def visit_And(self, node: nodes.BinExpr, frame: Frame) -> None:
-        self._lazy("lift_and", frame, node.left, node.right)
-
-    def visit_Or(self, node: nodes.BinExpr, frame: Frame) -> None:
-        self._lazy("lift_or", frame, node.left, node.right)
-
-    def visit_Not(self, node: nodes.UnaryExpr, frame: Frame) -> None:
-        self._lazy("lift_not", frame, node.node)
-
-    def visit_CondExpr(self, node: nodes.CondExpr, frame: Frame) -> None:
-        frame = frame.soft()
-        self._lazy("lift_if", frame, node.test, node.expr1, closed=False)
-        self.write(", lambda: ")
-        if node.expr2 is not None:
-            self.visit(node.expr2, frame)
-        else:
-            self.write(
-                f'cond_expr_undefined("the inline if-expression on {self.position(node)}'
-                ' evaluated to false and no else section was defined.")'
-            )
-        self.write(")")
-
-    def visit_Compare(self, node: nodes.Compare, frame: Frame) -> None:
-        self.write("environment.lift_compare(")
-        self.visit(node.expr, frame)
-        for operand in node.ops:
-            self.write(f", ({operand.op!r}, lambda: ")
-            self.visit(operand.expr, frame)
-            self.write(")")
-        self.write(")")
-
-    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
-        escapes = (
-            "context.eval_ctx.autoescape"
-            if frame.eval_ctx.volatile
-            else repr(bool(frame.eval_ctx.autoescape))
-        )
-        self.write(f"environment.lift_concat({escapes}, (")
-        for part in node.nodes:
-            self.visit(part, frame)
-            self.write(", ")
-        self.write("))")
-
-    def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:
-        if not isinstance(node.arg, nodes.Slice):
-            super().visit_Getitem(node, frame)
-            return
-        self.write("environment.lift_slice(")
-        self.visit(node.node, frame)
-        for bound in (node.arg.start, node.arg.stop, node.arg.step):
-            self.write(", ")
-            if bound is None:
-                self.write("None")
-            else:
-                self.visit(bound, frame)
-        self.write(")")
-
-    def _lazy(
-        self, name: str, frame: Frame, first: nodes.Expr, *more: nodes.Expr, closed: bool = True
-    ) -> None:
-        self.write(f"environment.{name}(")
-        self.visit(first, frame)
-        for node in more:
-            self.write(", lambda: ")
-            self.visit(node, frame)
-        if closed:
-            self.write(")")
-
-
 class TracingEnvironment(Sandbox):
     """The sandbox, in which a template may run for many readers at once."""
 
-    code_generator_class = _Generator
+    code_generator_class = Generator
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
     intercepted_unops = frozenset({"+", "-"})
 
@@ -178,12 +66,12 @@ class TracingEnvironment(Sandbox):
         self.tests.update(
             {name: self._lifted_test(name, cast(Thunk, f)) for name, f in self.tests.items()}
         )
-        self.filters[_TRUTH] = lambda value: self.trace.truth(value)
-        self.filters[_EACH] = lambda value: self.trace.each(value)
-        self.filters[_SETTLED] = lambda value: self.trace.settled(value)
+        self.filters[TRUTH] = lambda value: self.trace.truth(value)
+        self.filters[EACH] = lambda value: self.trace.each(value)
+        self.filters[SETTLED] = lambda value: self.trace.settled(value)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        tree = _Steering().visit(super()._parse(source, name, filename))
+        tree = Steering().visit(super()._parse(source, name, filename))
         tree.set_environment(self)
         return cast(nodes.Template, tree)
 

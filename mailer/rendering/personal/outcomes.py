@@ -12,9 +12,9 @@ from operator import attrgetter
 from typing import Any
 
 from mailer.domain.errors import Refusal
-from mailer.rendering.evaluate import work_of
-from mailer.rendering.expressions import constant, decode, encode, fields_read
-from mailer.rendering.trace import Decision, Kind
+from mailer.rendering.personal.deferred import Decision, Kind
+from mailer.rendering.personal.evaluate import work_of
+from mailer.rendering.personal.expressions import constant, decode, encode, fields_read
 from mailer.rendering.values import ReaderValues
 
 MOST_OUTCOMES = 200

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from datetime import date, datetime
 from functools import lru_cache
-from itertools import islice
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -24,15 +23,10 @@ from jinja2.utils import _PassArg
 from markupsafe import Markup, escape
 
 from mailer.rendering.environment import reader_environment
-from mailer.rendering.expressions import LINKS, READER, Node, decode
+from mailer.rendering.personal.expressions import LINKS, READER, Node, decode
+from mailer.rendering.personal.growth import measured, refuse_growth
 from mailer.rendering.sandbox import OPERATORS, CannotWorkOut, Missing
 from mailer.rendering.values import ReaderValues
-
-_LONGEST_TEXT = 1_000_000
-_LONGEST_LIST = 200_000
-_LONGEST_NUMBER = 1_024  # bits
-_WIDEST = 1_000
-_WIDTHS = re.compile(r"\d{4,}|\*|\{[^}]*\{")
 
 _SCHEME = re.compile(r"[\x00-\x20]*([^/?#]*):")
 _SCHEMES = frozenset({"http", "https", "mailto", "tel"})
@@ -56,7 +50,7 @@ def work_of(node: Node, locale: str) -> Work:
     """Return the function that works the tree out for one reader; it raises CannotWorkOut."""
     work = _Maker(reader_environment(locale)).make(node)
 
-    def measured(values: ReaderValues) -> Any:
+    def worked_out(values: ReaderValues) -> Any:
         try:
             return work(values)
         except CannotWorkOut:
@@ -65,7 +59,7 @@ def work_of(node: Node, locale: str) -> Work:
             said = (str(error) or type(error).__name__).splitlines()[0][:200].rstrip(".")
             raise CannotWorkOut(f"A personal part cannot be worked out: {said}.") from None
 
-    return measured
+    return worked_out
 
 
 class _Links:
@@ -97,7 +91,7 @@ class _Maker:
             value = _constant(node)
             return lambda _: value
         made: Work = getattr(self, f"_{kind}")(*node[1:])
-        return lambda values: _measured(made(values))
+        return lambda values: measured(made(values))
 
     def _all(self, nodes: tuple[Node, ...]) -> Callable[[ReaderValues], list[Any]]:
         works = [self.make(node) for node in nodes]
@@ -153,7 +147,7 @@ class _Maker:
 
         def work(values: ReaderValues) -> Any:
             given, more = works(values), others(values)
-            _refuse_growth(name, given, more)
+            refuse_growth(name, given, more)
             try:
                 return function(*first, *given, **more)
             except Exception:
@@ -185,7 +179,7 @@ class _Maker:
 
         def work(values: ReaderValues) -> Any:
             given, more = works(values), others(values)
-            _refuse_growth(name, [owner(values), *given], more)
+            refuse_growth(name, [owner(values), *given], more)
             return environment.call(context, method(values), *given, **more)
 
         return work
@@ -197,7 +191,7 @@ class _Maker:
         def work(values: ReaderValues) -> Any:
             first, second = one(values), other(values)
             if sign == "%":
-                _refuse_growth("format", [first, second], {})
+                refuse_growth("format", [first, second], {})
             return environment.call_binop(context, sign, first, second)
 
         return work
@@ -295,43 +289,3 @@ def _constant(node: Node) -> Any:
             return date.fromisoformat(text)
         case _:
             return node[1]
-
-
-def _measured(value: Any) -> Any:
-    """Return the value, a generator as a list; raises CannotWorkOut where it has grown too large.
-
-    What a filter such as `map` gives would be used up by whoever looks at it first.
-    """
-    if isinstance(value, Iterator):
-        value = list(islice(value, _LONGEST_LIST + 1))
-    if isinstance(value, str):
-        fits = len(value) <= _LONGEST_TEXT
-    elif isinstance(value, list | tuple | Mapping):
-        fits = len(value) <= _LONGEST_LIST
-    elif isinstance(value, int):
-        fits = value.bit_length() <= _LONGEST_NUMBER
-    else:
-        return value
-    if not fits:
-        raise CannotWorkOut("A personal part grows too large for a mail.")
-    return value
-
-
-def _refuse_growth(name: str, given: list[Any], named: Mapping[str, Any]) -> None:
-    """Refuse what would make much out of little before it is made."""
-    if name == "replace" and len(given) >= 3:
-        text, old, new = (str(each) for each in given[:3])
-        grows = len(text) + text.count(old) * len(new)
-    elif name == "join":
-        sizes = sorted(len(each) for each in given if isinstance(each, str | list | tuple))
-        grows = sizes[-1] * sizes[-2] if len(sizes) > 1 else 0
-    elif name == "format" and given and isinstance(given[0], str) and _WIDTHS.search(given[0]):
-        grows = _LONGEST_TEXT + 1
-    elif name in ("center", "indent", "batch", "slice", "round"):
-        widths = [each for each in (*given[1:], *named.values()) if isinstance(each, int | str)]
-        wide = any((each if isinstance(each, int) else len(each)) > _WIDEST for each in widths)
-        grows = _LONGEST_TEXT + 1 if wide else 0
-    else:
-        return
-    if grows > _LONGEST_TEXT:
-        raise CannotWorkOut("A personal part grows too large for a mail.")

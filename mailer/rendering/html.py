@@ -12,6 +12,10 @@ from mailer.rendering.personal.deferred import Slot, SlotMisused
 from mailer.rendering.personal.expressions import LINKS, describe
 from mailer.rendering.personal.trace import Trace
 
+_STYLES_ALONE = ("width", "height", "bgcolor")
+"""What premailer would also write as attributes, and on elements that have none such. A template
+writes those that Outlook reads itself: the widths of tables, cells and images."""
+
 _SLOT_ATTRIBUTES = frozenset({"href", "alt", "title", "content", "value"})
 _ATTRIBUTE = re.compile(r"""([\w:-]+)\s*=\s*["']((?<=")[^"]*|(?<=')[^']*)$""")
 _LINK = ("attr", LINKS)
@@ -43,6 +47,7 @@ def inlined(source: str) -> str:
             disable_validation=True,
             allow_network=False,
             remove_classes=False,
+            disable_basic_attributes=list(_STYLES_ALONE),
             cssutils_logging_level=logging.CRITICAL,
         ).transform()
     )

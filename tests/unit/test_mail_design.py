@@ -53,6 +53,17 @@ def test_tables_are_for_layout_and_pictures_have_words(mail: tuple[str, str, Htm
         assert picture.get("src").endswith((".jpg", ".png"))
 
 
+def test_sizes_are_attributes_where_html_has_them_and_pixels_or_shares(
+    mail: tuple[str, str, HtmlElement],
+) -> None:
+    for element in mail[2].iter():
+        for name in {"width", "height", "bgcolor"} & set(element.keys()):
+            assert element.tag in ("table", "tr", "td", "th", "img"), (element.tag, name)
+            if name != "bgcolor":  # Outlook reads these, and nothing else
+                assert re.fullmatch(r"[1-9]\d*%?", element.get(name)), (element.tag, name)
+    assert "600" in {table.get("width") for table in mail[2].iter("table")}
+
+
 def test_styles_are_small_and_survive_and_nothing_is_fetched(
     mail: tuple[str, str, HtmlElement],
 ) -> None:

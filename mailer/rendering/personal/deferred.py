@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from mailer.rendering.personal.expressions import Node, describe
-
-if TYPE_CHECKING:
-    from mailer.rendering.personal.trace import Trace
 
 
 class SlotMisused(Exception):
@@ -40,12 +37,21 @@ class Slot(NamedTuple):
     escapes: bool
 
 
+class Rendering(Protocol):
+    """What a value asks of the rendering that it belongs to (`Trace`)."""
+
+    def measure(self, node: Any) -> int: ...
+    def truth(self, value: object) -> bool: ...
+    def each(self, value: Any) -> Any: ...
+    def refuse(self, reason: str) -> NoReturn: ...
+
+
 class Deferred:
     """A value that depends on the reader, in a template that runs for many."""
 
     __slots__ = ("node", "trace")
 
-    def __init__(self, node: Node, trace: Trace) -> None:
+    def __init__(self, node: Node, trace: Rendering) -> None:
         self.node = node
         self.trace = trace
         trace.measure(node)

@@ -416,6 +416,14 @@ def test_a_value_neither_grows_without_end_nor_leaves_the_sandbox(
     assert len(str(refusal.value)) < 400
 
 
+@pytest.mark.parametrize("name", ["0000", "*", "2026 * 4", "%9", "12345"])
+def test_a_name_that_looks_like_a_width_is_a_name(tmp_path: Path, name: str) -> None:
+    files = Files("{{ ('{}-' ~ reader.name).format(1) }} {{ '%s' | format(reader.name) }}")
+    values = reader(name=name)
+    html = compiled(files, tmp_path, values).preview_html(values)
+    assert f"1-{name} {name}" in html
+
+
 DOUBLED = "{% set x = reader.attributes.a %}" + "{% set x = x ~ x %}" * 40 + "{{ x }}"
 
 

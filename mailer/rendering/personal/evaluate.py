@@ -147,7 +147,7 @@ class _Maker:
 
         def work(values: ReaderValues) -> Any:
             given, more = works(values), others(values)
-            refuse_growth(name, given, more)
+            refuse_growth("%" if name == "format" else name, given, more)
             try:
                 return function(*first, *given, **more)
             except Exception:
@@ -191,7 +191,7 @@ class _Maker:
         def work(values: ReaderValues) -> Any:
             first, second = one(values), other(values)
             if sign == "%":
-                refuse_growth("format", [first, second], {})
+                refuse_growth("%", [first, second], {})
             return environment.call_binop(context, sign, first, second)
 
         return work

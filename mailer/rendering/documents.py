@@ -13,6 +13,7 @@ from babel.dates import format_date, format_datetime
 from babel.lists import format_list
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
+from markupsafe import Markup
 
 from mailer.domain.locales import direction
 from mailer.locales import SOURCE, catalogue_for, own_name, said, spoken, translations
@@ -60,12 +61,11 @@ def _day(context: Context, at: datetime) -> str:
 
 
 @pass_context
-def _listed(context: Context, values: object) -> str:
-    """Write a value of the document: several as the reader's language lists them."""
-    if isinstance(values, list | tuple):
-        locale = context["locale"].replace("-", "_")
-        return str(format_list([str(each) for each in values], locale=locale))
-    return str(values)
+def _listed(context: Context, value: object) -> Markup:
+    """Write a value, or several as the language lists them; each keeps its direction to itself."""
+    values = value if isinstance(value, list | tuple) else [value]
+    written = [str(Markup("<bdi>{}</bdi>").format(each)) for each in values]
+    return Markup(format_list(written, locale=context["locale"].replace("-", "_")))
 
 
 def _cell(value: object) -> str:

@@ -21,7 +21,8 @@ from mailer.domain.suppression import SuppressionReason
 from mailer.locales import LANGUAGES, N_, translations
 from mailer.locales.catalogues import TEMPLATE
 from mailer.rendering.documents import personal_data_html
-from mailer.services.personal_data import as_json, rights
+from mailer.services.data_rights import rights
+from mailer.services.personal_data import as_json
 
 AT = datetime(2026, 11, 28, 9, 30, tzinfo=UTC)
 NAME = "Новости"  # no language of ours is written like this: what is, is ours
@@ -136,7 +137,7 @@ def _text(locale: str) -> str:
 
 def _sentences() -> list[Message]:
     """Return what the document says, of the catalogues' template."""
-    of_documents = ("documents/", "domain/", "services/practice", "services/personal_data")
+    of_documents = ("documents/", "domain/", "services/practice", "services/data_rights")
     with TEMPLATE.open("rb") as file:
         return [
             each

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import building as b
 import pytest
+from babel.dates import format_date
 from sqlalchemy import insert
 
 from mailer.domain.addresses import parse_address
@@ -140,7 +141,8 @@ def test_the_page_says_the_same_as_the_document_and_asks_nobody_for_anything(par
     ):  # fmt: skip
         assert words in html, words
     assert "<Lovelace>" not in html
-    shown = document["made_at"].astimezone(ZoneInfo("Africa/Lagos")).strftime("%d/%m/%Y")
+    there = document["made_at"].astimezone(ZoneInfo("Africa/Lagos"))
+    shown = format_date(there, "medium", locale="pt")
     assert shown in html, "dates are written as the reader's language does"
     assert not re.search(r"""(?:src|href)=["'](?!\#)|@import|url\(|<script""", html)
 

@@ -48,7 +48,7 @@ def catalogue_for(locale: str) -> str:
 def spoken(locale: str) -> str:
     """Return the locale that a page for it is written in: itself where we speak its language.
 
-    Else English; where nobody knows the rest of it (`pt-nowhere`), its language alone.
+    Else English; where the rest of it makes no locale (`pt-x1`), its language alone.
     """
     language = catalogue_for(locale)
     try:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from mailer.domain.errors import Refusal
+from mailer.domain.marking import N_
 
 _LONGEST_DAYS = 36_500
 NEVER = "never"
@@ -55,31 +56,45 @@ class Rule:
 RULES = (
     Rule(
         Kind.REQUESTS,
-        "evidence (IP address, browser, page) of sign-ups that were never confirmed",
-        "the end of the request",
+        N_("evidence (IP address, browser, page) of sign-ups that were never confirmed"),
+        N_("the end of the request"),
         7,
     ),
     Rule(
         Kind.UNCONFIRMED,
-        "readers who never confirmed anything: the whole person",
-        "the end of the last request",
+        N_("readers who never confirmed anything: the whole person"),
+        N_("the end of the last request"),
         30,
     ),
     Rule(
         Kind.LEFT,
-        "readers who have left everything: the whole person; a keyed hash keeps imports from "
-        "bringing them back",
-        "the day they left",
+        N_(
+            "readers who have left everything: the whole person; a keyed hash keeps imports from "
+            "bringing them back"
+        ),
+        N_("the day they left"),
         None,
     ),
-    Rule(Kind.ATTEMPTS, "tries to hand a mail over, with the relay's replies", "the try", 90),
-    Rule(Kind.FEEDBACK, "bounces and complaints", "their arrival", 365),
-    Rule(Kind.TESTS, "addresses that test mails went to", "the test", 30),
-    Rule(Kind.ACTIONS, "what operators did (the audit trail)", "the act", 1_825),
-    Rule(Kind.LOGS, "log files of the service (they name no reader)", "the last line in them", 30),
-    Rule(Kind.INBOX, "mails that the built-in inbox caught", "their arrival", 30),
-    Rule(Kind.REJECTS, "files of rows that an import refused", "the import", 30),
-    Rule(Kind.PARTS, "what a killed export or backup left unfinished", "the last write to it", 1),
+    Rule(
+        Kind.ATTEMPTS, N_("tries to hand a mail over, with the relay's replies"), N_("the try"), 90
+    ),
+    Rule(Kind.FEEDBACK, N_("bounces and complaints"), N_("their arrival"), 365),
+    Rule(Kind.TESTS, N_("addresses that test mails went to"), N_("the test"), 30),
+    Rule(Kind.ACTIONS, N_("what operators did (the audit trail)"), N_("the act"), 1_825),
+    Rule(
+        Kind.LOGS,
+        N_("log files of the service (they name no reader)"),
+        N_("the last line in them"),
+        30,
+    ),
+    Rule(Kind.INBOX, N_("mails that the built-in inbox caught"), N_("their arrival"), 30),
+    Rule(Kind.REJECTS, N_("files of rows that an import refused"), N_("the import"), 30),
+    Rule(
+        Kind.PARTS,
+        N_("what a killed export or backup left unfinished"),
+        N_("the last write to it"),
+        1,
+    ),
 )
 
 

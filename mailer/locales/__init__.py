@@ -4,24 +4,31 @@ The words stand in the templates in English; `catalogues/` holds one gettext fil
 They are compiled in memory when a language is first asked for, so that nothing has to be built.
 """
 
+from mailer.domain.marking import N_
 from mailer.locales.catalogues import (
     LANGUAGES,
     READ,
+    SOURCE,
     Fault,
     catalogue_for,
     faults,
     own_name,
+    spoken,
     translations,
 )
-from mailer.locales.marking import N_
+from mailer.locales.sentences import Sentence, said
 
 __all__ = [
     "LANGUAGES",
     "N_",
     "READ",
+    "SOURCE",
     "Fault",
+    "Sentence",
     "catalogue_for",
     "faults",
     "own_name",
+    "said",
+    "spoken",
     "translations",
 ]

@@ -45,6 +45,19 @@ def catalogue_for(locale: str) -> str:
     return language if language in LANGUAGES else SOURCE
 
 
+def spoken(locale: str) -> str:
+    """Return the locale that a page for it is written in: itself where we speak its language.
+
+    Else English; where the rest of it makes no locale (`pt-x1`), its language alone.
+    """
+    language = catalogue_for(locale)
+    try:
+        parsed = Locale.parse(locale, sep="-")
+    except (UnknownLocaleError, ValueError, TypeError):
+        return language
+    return locale if parsed.language == language else language
+
+
 def own_name(language: str) -> str:
     """Return a locale's name in its own words, such as `français`; an unknown one is its code."""
     try:

@@ -23,8 +23,8 @@ _PROJECT = Path(__file__).resolve().parent.parent.parent
 _KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None}
 _OPTIONS = {"silent": "false", "trimmed": "true"}
 _SOURCES = (
-    ("templates", [("**.html", "jinja2"), ("**.txt", "jinja2")], ("static", "documents")),
-    ("mailer", [("web/**.py", "python"), ("services/**.py", "python")], ()),
+    ("templates", [("**.html", "jinja2"), ("**.txt", "jinja2")], ("static",)),
+    ("mailer", [(f"{part}/**.py", "python") for part in ("domain", "services", "web")], ()),
 )
 
 

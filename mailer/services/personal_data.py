@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.addresses import EmailAddress, address_hash
 from mailer.domain.consent import ConsentState
+from mailer.services.data_rights import rights
 from mailer.services.practice import Practice, contact, controller, recipients, retention
 from mailer.services.readers import UnknownReader, consent_events
 from mailer.services.topics import topics_chosen
@@ -140,48 +141,6 @@ def _house_roles(session: Session, hashed: str) -> list[dict[str, Any]]:
             }
             for digest in digests
         ),
-    ]
-
-
-def rights(contact: str) -> list[dict[str, str]]:
-    """Return what a reader may ask for, under which article of the GDPR, and how."""
-    whom = contact or "the publisher"
-    write = f"Write to {whom}."
-    own = "the page “Preferences”, to which every mail has a link"
-    return [
-        {
-            "right": "Withdraw your consent at any time",
-            "article": "7 (3)",
-            "how": f"Use the link “Unsubscribe” in any mail, or {own}. What was sent before stays "
-            "lawful.",
-        },
-        {
-            "right": "Know what is kept about you, and get a copy",
-            "article": "15",
-            "how": f"This document. For another one use {own}.",
-        },
-        {
-            "right": "Have what is wrong put right",
-            "article": "16",
-            "how": f"Name, language and topics: {own}. Everything else: write to {whom}.",
-        },
-        {
-            "right": "Have everything deleted",
-            "article": "17",
-            "how": f"Use the button “Delete everything about me” on {own}, or write to {whom}.",
-        },
-        {"right": "Have the use of your data restricted", "article": "18", "how": write},
-        {
-            "right": "Take your data elsewhere",
-            "article": "20",
-            "how": "The JSON file holds all of this in a form that programs read.",
-        },
-        {"right": "Object", "article": "21", "how": write},
-        {
-            "right": "Complain to a supervisory authority",
-            "article": "77",
-            "how": "Turn to the authority where you live or work, or where the publisher is.",
-        },
     ]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from mailer.domain.marking import N_
 from mailer.domain.relays import RelayConfig, parse_relay_url
 from mailer.domain.retention import Periods
 from mailer.services.newsletters import list_newsletters
@@ -78,9 +79,9 @@ def _default_relay(practice: Practice) -> dict[str, Any]:
     if practice.smtp_url is None:
         return {
             "name": "inbox",
-            "host": "this machine",
+            "host": N_("this machine"),
             "tls": "not needed",
-            "role": "built-in inbox; no mail leaves this machine",
+            "role": N_("built-in inbox; no mail leaves this machine"),
         }
     return _relay(DEFAULT_RELAY, parse_relay_url(practice.smtp_url))
 
@@ -90,5 +91,5 @@ def _relay(name: str, config: RelayConfig) -> dict[str, Any]:
         "name": name,
         "host": config.host,
         "tls": config.security.value,
-        "role": "mail relay: is given the address and the mail, to deliver it",
+        "role": N_("mail relay: is given the address and the mail, to deliver it"),
     }

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse
 
 from mailer.domain.locales import direction
 from mailer.domain.schedule import zone
-from mailer.locales import LANGUAGES, N_, catalogue_for, own_name, translations
+from mailer.locales import LANGUAGES, N_, catalogue_for, own_name, spoken, translations
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
@@ -67,11 +67,11 @@ def page(
 
     A locale that we have no catalogue of gets English, and the page says that it is English.
     """
-    spoken = locale if catalogue_for(locale) == locale.split("-")[0] else catalogue_for(locale)
+    written = spoken(locale)
     html = (
         _environment(catalogue_for(locale))
         .get_template(template)
-        .render(locale=spoken, dir=direction(spoken), **context)
+        .render(locale=written, dir=direction(written), **context)
     )
     return HTMLResponse(html, status, TOKEN_HEADERS if token else PAGE_HEADERS)
 

@@ -84,6 +84,21 @@ def test_the_mailed_link_downloads_and_nobody_keeps_a_copy(
         assert json.loads(answer.text)["person"]["subscriber_id"] == 1
 
 
+def test_the_page_speaks_the_readers_language_and_the_file_for_programs_english(
+    client: TestClient, sqlite_parts: Parts
+) -> None:
+    b.one_reader(sqlite_parts)
+    with sqlite_parts.sessions.begin() as session:
+        session.get_one(Subscriber, 1).locale = "ar"
+    link = _paths(sqlite_parts)["d"]
+    page = client.post(link, data={"form": "html"}).text
+    assert '<html lang="ar" dir="rtl">' in page
+    assert "كل ما هو محفوظ عنك" in page
+    told = json.loads(client.post(link, data={"form": "json"}).text)
+    assert told["rights"][0]["right"] == "Withdraw your consent at any time"
+    assert told["recipients"][0]["host"] == "this machine"
+
+
 def test_a_form_that_nobody_offered_is_refused(client: TestClient, sqlite_parts: Parts) -> None:
     b.one_reader(sqlite_parts)
     for form in ("", "xml", "../../etc"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from babel import Locale
 
-from mailer.locales import LANGUAGES, READ, catalogue_for, faults, own_name, translations
+from mailer.locales import LANGUAGES, READ, catalogue_for, faults, own_name, spoken, translations
 from mailer.locales.catalogues import FOLDER, TEMPLATE
 from mailer.locales.extract import UNREAD, as_text, extracted
 from mailer.rendering.filters import clock_time, long_date
@@ -51,6 +51,21 @@ def test_a_sentence_that_no_catalogue_has_stays_english() -> None:
 )
 def test_a_locale_is_spoken_to_in_its_language_or_in_english(locale: str, language: str) -> None:
     assert catalogue_for(locale) == language
+
+
+@pytest.mark.parametrize(
+    ("locale", "written"),
+    [
+        ("pt-BR", "pt-BR"),
+        ("ar-EG", "ar-EG"),
+        ("pt-x1", "pt"),
+        ("pt_BR", "pt"),
+        ("de-AT", "en"),
+        ("", "en"),
+    ],
+)
+def test_a_page_is_written_in_a_locale_that_it_can_name(locale: str, written: str) -> None:
+    assert spoken(locale) == written
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

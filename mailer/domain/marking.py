@@ -1,4 +1,4 @@
-"""Sentences of the program that readers see."""
+"""Marking the sentences of the program that readers see."""
 
 from __future__ import annotations
 

@@ -86,6 +86,7 @@ def _account_of(parts: Parts, tmp_path: Path, *, wrong: str) -> Account:
     return account(parts, campaign_id, file)
 
 
+@pytest.mark.long
 def test_the_account_finds_a_sender_that_records_after_sending(
     sqlite_parts: Parts, tmp_path: Path
 ) -> None:
@@ -94,6 +95,7 @@ def test_the_account_finds_a_sender_that_records_after_sending(
     assert not result.missing
 
 
+@pytest.mark.long
 def test_the_account_finds_a_sender_that_records_at_fetch(
     sqlite_parts: Parts, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from mailer.store.models import delivery
 from mailer.wiring import Parts
 
 ORDINARY = settings(
-    max_examples=80,
+    max_examples=50,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,

@@ -26,6 +26,9 @@ READERS, CONNECTIONS, WITHIN = 60, 5, 60.0
 MARGIN = timedelta(seconds=3)  # Postfix's log knows whole seconds
 
 
+@pytest.mark.parametrize(
+    "database_url", ["postgresql", pytest.param("sqlite", marks=pytest.mark.long)], indirect=True
+)
 @pytest.mark.skipif(postfix.missing() != "", reason=postfix.missing())
 def test_the_log_of_a_real_postfix_settles_whatever_a_crash_left(
     parts: Parts,

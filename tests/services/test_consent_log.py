@@ -60,9 +60,18 @@ def test_leaves_get_places_in_the_order_of_their_events(parts: Parts) -> None:
     whole_log(parts, 2)
 
 
-def test_tiles_of_every_level_are_those_of_the_naive_tree(parts: Parts) -> None:
+def test_tiles_are_those_of_the_naive_tree(parts: Parts) -> None:
+    _grow(parts, (1, 254, 1, 1, 700))  # around the ends of tiles
+
+
+def test_tiles_of_tiles_are_those_of_the_naive_tree(sqlite_parts: Parts) -> None:
+    _grow(sqlite_parts, (300, 65_536))  # the second time beyond a batch
+
+
+def _grow(parts: Parts, steps: tuple[int, ...]) -> None:
+    """Sequence so many events, a step after the other, and compare the log with the plain way."""
     count = 0
-    for more in (1, 254, 1, 1, 700, 65_536):  # around the ends of tiles, and beyond a batch
+    for more in steps:
         with parts.sessions.begin() as session:
             add_events(session, more, first=count)
         count += more

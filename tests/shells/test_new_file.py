@@ -16,9 +16,10 @@ from mailer.services.erasing import left_in
 from mailer.wiring import Parts
 
 WRITES_FOR_EVER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from mailer.cli.new_file import new_file
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, where tests run beside a shell
 with new_file(Path(sys.argv[1]), replace=False) as file:
     file.write("ada@readers.test")
     file.flush()

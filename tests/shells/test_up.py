@@ -25,7 +25,7 @@ def _ready(environment: dict[str, str]) -> bool:
         return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_nothing_is_left_when_the_supervisor_ends(tmp_path: Path, number: signal.Signals) -> None:
     home = tmp_path / "home"
     environment = _environment(home)
@@ -34,7 +34,7 @@ def test_nothing_is_left_when_the_supervisor_ends(tmp_path: Path, number: signal
         until(lambda: len(left_of(home)) >= 7, "all processes")
         process.send_signal(number)
         status = process.wait(WITHIN)
-    assert status == {signal.SIGKILL: -9, signal.SIGTERM: 0, signal.SIGINT: 0}[number]
+    assert status == {signal.SIGKILL: -9, signal.SIGTERM: 0}[number]
     until(lambda: left_of(home) == [], "the end of all processes")
 
 

@@ -46,6 +46,10 @@ class Links:
         """A campaign in the browser."""
         return f"{self.public_url}/a/{public_id}"
 
+    def image(self, file: str) -> str:
+        """An image that mails show; `file` is its hash, and `jpg` or `png`."""
+        return f"{self.public_url}/img/{file}"
+
     def _signed(
         self, path: str, kind: TokenKind, newsletter_id: int, subscriber_id: int, serial: int
     ) -> str:

@@ -31,6 +31,7 @@ class Kind(StrEnum):
     FEEDBACK = "feedback"
     TESTS = "tests"
     ACTIONS = "actions"
+    IMAGES = "images"
     LOGS = "logs"
     INBOX = "inbox"
     REJECTS = "rejects"
@@ -76,6 +77,7 @@ RULES = (
     Rule(Kind.FEEDBACK, "bounces and complaints", "their arrival", 365),
     Rule(Kind.TESTS, "addresses that test mails went to", "the test", 30),
     Rule(Kind.ACTIONS, "what operators did (the audit trail)", "the act", 1_825),
+    Rule(Kind.IMAGES, "images that no campaign shows", "the last time they were fetched", 7),
     Rule(Kind.LOGS, "log files of the service (they name no reader)", "the last line in them", 30),
     Rule(Kind.INBOX, "mails that the built-in inbox caught", "their arrival", 30),
     Rule(Kind.REJECTS, "files of rows that an import refused", "the import", 30),

@@ -136,10 +136,10 @@ def _resized(picture: Image.Image, factor: float) -> Image.Image:
 def _encoded(picture: Image.Image, drawn: bool) -> ReadyImage:
     """Return a PNG where JPEG would spoil the picture and it is small enough; else a JPEG."""
     if picture.mode == "RGBA" or drawn:
-        for candidate in (picture, picture.quantize(256, Image.Quantize.FASTOCTREE)):
-            png = _png(candidate)
-            if len(png.body) <= _TARGET:
-                return png
+        fewer = _png(picture.quantize(256, Image.Quantize.FASTOCTREE))
+        if len(fewer.body) <= _TARGET:  # or all its colours will not fit either, and take seconds
+            whole = _png(picture)
+            return whole if len(whole.body) <= _TARGET else fewer
     if picture.mode == "RGBA":
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture).convert("RGB")
@@ -159,7 +159,7 @@ def _narrower(picture: Image.Image) -> Iterator[Image.Image]:
 
 
 def _png(picture: Image.Image) -> ReadyImage:
-    return _written(picture, "image/png", "PNG", optimize=True)
+    return _written(picture, "image/png", "PNG")
 
 
 def _jpeg(picture: Image.Image, quality: int) -> ReadyImage:

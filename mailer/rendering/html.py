@@ -42,6 +42,8 @@ def inlined(source: str) -> str:
             disable_validation=True,
             allow_network=False,
             remove_classes=False,
+            # It would write `height="auto"` over the height in pixels, which Outlook needs.
+            disable_basic_attributes=["height"],
             cssutils_logging_level=logging.CRITICAL,
         ).transform()
     )

@@ -87,7 +87,8 @@ BYLINES = [
     ("Por Ana Lima", "pt-BR", "Ana Lima"), ("بقلم: سامي حداد", "ar", "سامي حداد"),
     ("Na Juma Ali", "sw", "Juma Ali"), ("Daga Sani Bello", "ha", "Sani Bello"),
     ("በ አበበ ከበደ", "am", "አበበ ከበደ"), ("Na Li", "en", "Na Li"),
-    ("Par Andersson", "sv", "Par Andersson"), ("Byron Obi", "en", "Byron Obi"), ("By Ada Obi", "", "Ada Obi"),
+    ("Par Andersson", "sv", "Par Andersson"), ("Byron Obi", "en", "Byron Obi"),
+    ("By Ada Obi", "", "Ada Obi"),
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from mailer.domain.addresses import EmailAddress, address_hash, receiving_provid
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.deliveries import DeliveryKind, Lane
 from mailer.domain.retry import lifetime
-from mailer.rendering import plain_text, sanitise_operator_html
+from mailer.rendering import has_homeless_image, plain_text, sanitise_operator_html
 from mailer.services.campaign_course import CannotCampaign
 from mailer.services.freezing import freeze_articles
 from mailer.services.images import NONE, Images
@@ -68,6 +68,11 @@ def draft_campaign(
     if html and not (plain_text(html) or "<img" in sanitise_operator_html(html)):
         raise CannotCampaign(
             "Of that HTML nothing is left that a mail may hold: no text, no image."
+        )
+    if html and has_homeless_image(html):
+        raise CannotCampaign(
+            "An image in that HTML is not on the web, so that mail programs do not show it: "
+            "give its src as an address that begins with https://."
         )
     subject = one_line(subject, "subject", LONGEST_SUBJECT)
     if not subject:

@@ -27,7 +27,7 @@ from mailer.services.tick import run_due_digests
 from mailer.store.models import Article, Campaign, Newsletter, StoredImage
 from mailer.wiring import Parts
 
-BOATS, PORT = picture(size=(2000, 1000)), picture("PNG", (400, 300))
+BOATS, PORT = picture(size=(2000, 1000)), picture("PNG", (100, 75))
 ADDRESSES = ("https://pictures.test/boats.jpg", "https://pictures.test/port.png")
 
 
@@ -54,16 +54,20 @@ def story(session: b.Session, made: Newsletter, number: int, image: str, **said:
     """Add an article with an image."""
     draft = ArticleDraft(
         canonical_url=f"https://news.test/{number}", title=f"Story {number}", summary="It was.",
-        image=Image(image, **said), published_at=b.NOW - timedelta(hours=number), paywalled=True,
+        image=Image(image, **said), language="fr" if said else "en",
+        published_at=b.NOW - timedelta(hours=number), paywalled=True,
     )  # fmt: skip
     return add_article(session, made, draft, now=b.NOW)[0]
 
 
-def set_up(parts: Parts, *images: str) -> list[Article]:
-    """Add a newsletter with an article for every image."""
+def set_up(parts: Parts, *images: str, **said: str) -> list[Article]:
+    """Add a newsletter with an article for every image; the words are those of the last one."""
     with parts.sessions.begin() as session:
         made = b.newsletter(session)
-        return [story(session, made, number, image) for number, image in enumerate(images)]
+        return [
+            story(session, made, number, image, **(said if image == images[-1] else {}))
+            for number, image in enumerate(images)
+        ]
 
 
 def campaign_of(parts: Parts, articles: Sequence[Article], images: Images) -> int:
@@ -91,14 +95,14 @@ def stored(parts: Parts) -> dict[str, bytes]:
 
 
 def test_readers_get_what_there_was_when_the_campaign_was_made(parts: Parts) -> None:
-    articles = set_up(parts, *ADDRESSES)
+    articles = set_up(parts, *ADDRESSES, caption="Le port", credit="Awa Diop")
     web = Web({ADDRESSES[0]: BOATS, ADDRESSES[1]: PORT})
     campaign_id = campaign_of(parts, articles, keeper(parts, web).keep(articles))
     before, kept = html_of(parts, campaign_id), stored(parts)
     boats = ready_image(BOATS)
     assert f'src="{parts.settings.public_url}/img/{boats.file}" width="520" height="260"' in before
     assert 'alt="Story 0"' in before
-    assert 'width="184" height="138"' in before
+    assert 'width="100" height="75" alt="Le port" lang="fr"' in before
     assert "pictures.test" not in before
     assert "Paying subscribers only" in before
     assert kept[ADDRESSES[0]] == boats.body

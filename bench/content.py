@@ -134,7 +134,7 @@ def _story(number: int) -> ArticleDraft:
     )  # fmt: skip
 
 
-def _picture(_url: str, *, seconds: float) -> bytes:
+def _picture(url: str, *, seconds: float) -> bytes:
     """Return what the stories' images look like; no site is asked."""
     out = io.BytesIO()
     PIL.Image.new("RGB", (1200, 675), "grey").save(out, "JPEG")

@@ -22,6 +22,11 @@ WIDEST, HIGHEST = 1_200, 2_400
 
 _NARROWEST = 32
 _MOST_PIXELS = 50_000_000
+_MOST_WORK = 1_000_000_000
+"""Pixels times scans: a JPEG may be painted over as often as it likes, for a few octets each time.
+So many take three seconds; a camera's take ten scans at most."""
+
+_SCAN = b"\xff\xda"
 _TARGET = 200_000
 _QUALITIES = (80, 65, 50)
 _SMALLER_WIDTHS = (900, 600)
@@ -70,6 +75,9 @@ def ready_image(body: bytes) -> ReadyImage:
             width, height = opened.size
             if min(width, height) < _NARROWEST:
                 raise NoImage(f"it has only {width} × {height} pixels")
+            scans = body.count(_SCAN) if opened.format in ("JPEG", "MPO") else 1
+            if width * height * scans > _MOST_WORK:
+                raise NoImage("it would take too long to unpack")
             return _encoded(*_decoded(opened))
     except NoImage:
         raise

@@ -176,6 +176,13 @@ def _png_of(width: int, height: int) -> bytes:
     )
 
 
+def _painted_over(times: int) -> bytes:
+    """Return a progressive JPEG whose last scan comes so often."""
+    body = picture(size=(1500, 1000), progressive=True, quality=30)
+    end = len(body) - 2
+    return body[:end] + body[body.rindex(b"\xff\xda") : end] * times + body[end:]
+
+
 WHOLE = picture()
 HOSTILE = {
     "nothing": (b"", "it is no JPEG"),
@@ -184,6 +191,7 @@ HOSTILE = {
     "an SVG": (b"<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>", "it is no JPEG"),
     "a TIFF": (encoded(Image.new("RGB", SMALL), "TIFF"), "it is no JPEG"),
     "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n(x) run", "it is no JPEG"),
+    "one that is painted over and over": (_painted_over(700), "too long to unpack"),
     "half of one": (WHOLE[: len(WHOLE) // 2], "it is damaged"),
     "a bomb": (_png_of(30_000, 30_000), "more than 50 million pixels"),
     "a bomb, twice the size that is let in": (_png_of(7_500, 7_500), "more than 50 million"),

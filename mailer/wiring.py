@@ -27,13 +27,14 @@ from mailer.domain.replies import Stage
 from mailer.domain.tokens import TokenSigner
 from mailer.doorbell import Doorbell
 from mailer.embedded.valkey import running_url
-from mailer.feeds import fetch
+from mailer.feeds import fetch, fetch_image
 from mailer.logs import log_to_stderr
 from mailer.rendering import DkimSigner
 from mailer.services.articles import Fetch
 from mailer.services.checkpoints import Notary
 from mailer.services.composing import Composer, MailIdentity
 from mailer.services.erasing import Places
+from mailer.services.images import ImageKeeper
 from mailer.services.installing import keys_are_known, make_keys, remember_keys
 from mailer.services.practice import Practice
 from mailer.services.renderer import Renderer
@@ -81,6 +82,7 @@ class Parts:
     mailbox: Mailbox | None
     doorbell: Doorbell
     fetch: Fetch
+    images: ImageKeeper
 
     def now(self) -> datetime:
         """The time, as this process sees it."""
@@ -271,6 +273,7 @@ def open_parts(settings: Settings | None = None) -> Parts:
         mailbox=None if settings.smtp_url else Mailbox(settings.inbox_dir),
         doorbell=Doorbell(settings.redis_url or running_url(settings.home)),
         fetch=partial(fetch, allow=settings.fetch_allow),
+        images=ImageKeeper(sessions, partial(fetch_image, allow=settings.fetch_allow), now),
     )
 
 

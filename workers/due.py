@@ -42,7 +42,7 @@ def read_feeds_once(parts: Parts) -> None:
 
 def run_digests(parts: Parts) -> int:
     """Run the digests that are due; return how many became campaigns."""
-    return run_due_digests(parts.sessions, fetch=parts.fetch, now=parts.now)
+    return run_due_digests(parts.sessions, fetch=parts.fetch, images=parts.images, now=parts.now)
 
 
 def ask_editors_once(parts: Parts) -> int:

@@ -129,6 +129,7 @@ def _fields(article: Article) -> dict[str, Any]:
         "author": article.author,
         "section": article.section,
         "language": article.language,
+        "paywalled": article.paywalled,
         "published_at": article.published_at,
         "canonical_url": article.canonical_url,
         "added_at": article.added_at,

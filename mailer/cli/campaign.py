@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mailer.cli import campaign_breaking, campaign_course, campaign_reconcile
-from mailer.cli.campaign_fields import canary_sentence
+from mailer.cli.campaign_fields import canary_sentence, left_out_sentences
 from mailer.cli.console import (
     AsJson,
     answer,
@@ -18,6 +18,7 @@ from mailer.cli.console import (
     example,
     print_json,
     read_text,
+    say,
 )
 from mailer.cli.noting import looked, note
 from mailer.cli.opening import open_installation
@@ -28,6 +29,7 @@ from mailer.domain.deliveries import DeliveryState, Lane
 from mailer.domain.errors import Refusal
 from mailer.services.articles import find_article
 from mailer.services.campaigns import create_campaign, list_campaigns, send_test
+from mailer.services.images import IN_A_HURRY, IN_PEACE
 from mailer.services.lookup import find_campaign, find_newsletter
 from mailer.services.previewing import preview
 from mailer.services.readers import require_reader
@@ -81,6 +83,11 @@ def create(
         raise typer.BadParameter(f"--lane is “{lane}”: choose {' or '.join(_LANES)}.")
     body = read_text(html) if html else None
     parts = open_installation()
+    with reading(parts.sessions) as session:
+        find_newsletter(session, newsletter_name)
+        articles = [find_article(session, given) for given in article or ()]
+    hurries = _LANES[lane] is Lane.BREAKING
+    images = parts.images.keep(articles, within=IN_A_HURRY if hurries else IN_PEACE)
     with parts.sessions.begin() as session:
         newsletter = find_newsletter(session, newsletter_name)
         now = parts.now()
@@ -90,7 +97,8 @@ def create(
             purpose=purpose,
             subject=subject,
             preheader=preheader,
-            article_ids=[find_article(session, given).id for given in article or ()],
+            article_ids=[each.id for each in articles],
+            images=images,
             html=body,
             template=template,
             lane=_LANES[lane],
@@ -100,6 +108,8 @@ def create(
         session.flush()
         preview(session, campaign, parts.renderer, now=now)
         fields = report(session, campaign)
+    for sentence in left_out_sentences(fields["images_left_out"]):
+        say(sentence)
     answer(
         as_json,
         fields,
@@ -136,6 +146,7 @@ def _show(campaign_id: CampaignId, as_json: AsJson = False) -> None:
         fields = report(session, find_campaign(session, campaign_id))
     if not as_json:
         fields["canary"] = canary_sentence(fields["canary"]) or None
+        fields["images_left_out"] = left_out_sentences(fields["images_left_out"]) or None
     answer_fields(as_json, fields)
 
 
@@ -162,8 +173,11 @@ def show_preview(
         campaign = find_campaign(session, campaign_id)
         reader = require_reader(session, as_email, parts.suppression_key) if as_email else None
         seen = preview(session, campaign, parts.renderer, now=parts.now(), reader=reader)
+        left_out = left_out_sentences(campaign.content.get("images_left_out", []))
     if reader:
         looked(parts, "campaign preview", reader=reader.id, campaign=campaign.id)
+    for sentence in left_out:
+        say(sentence)
     if as_json:
         print_json({"subject": seen.subject, "html": seen.html, "text": seen.text})
     elif eml:

@@ -7,13 +7,15 @@ from typing import Annotated
 import typer
 
 from mailer.cli.campaign_course import Watch, tell
-from mailer.cli.console import AsJson, Yes, ask, example
+from mailer.cli.campaign_fields import left_out_sentences
+from mailer.cli.console import AsJson, Yes, ask, example, say
 from mailer.cli.noting import note
 from mailer.cli.opening import open_installation
 from mailer.domain.deliveries import Lane
 from mailer.services.articles import add_article, read_page
 from mailer.services.campaign_course import start_campaign
 from mailer.services.campaigns import create_campaign
+from mailer.services.images import IN_A_HURRY
 from mailer.services.lookup import find_campaign, find_newsletter
 from mailer.services.previewing import preview
 from mailer.services.reports import report
@@ -52,14 +54,18 @@ def breaking(
         newsletter = find_newsletter(session, newsletter_name)
         now = parts.now()
         article, _ = add_article(session, newsletter, draft, now=now)
-        session.flush()
+    images = parts.images.keep([article], within=IN_A_HURRY)
+    with parts.sessions.begin() as session:
+        newsletter = find_newsletter(session, newsletter_name)
         campaign = create_campaign(
             session, newsletter, purpose=purpose, subject=subject or article.title,
-            article_ids=[article.id], lane=Lane.BREAKING, now=now,
+            article_ids=[article.id], images=images, lane=Lane.BREAKING, now=now,
         )  # fmt: skip
         session.flush()
         preview(session, campaign, parts.renderer, now=now)
         fields = report(session, campaign)
+    for sentence in left_out_sentences(fields["images_left_out"]):
+        say(sentence)
     readers = "1 reader" if fields["audience"] == 1 else f"{fields['audience']:,} readers"
     ask(
         f"“{fields['subject']}” goes to {readers} now, before all other mails. "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mailer.cli.console import shown
@@ -26,6 +26,11 @@ def campaign_sentence(report: Mapping[str, Any]) -> str:
         f"Campaign {report['campaign_id']} “{report['subject']}”{reach} is {report['state']}"
         f"{f': {counts}' if counts else ''}{f'; canary: {canary}' if canary else ''}."
     )
+
+
+def left_out_sentences(images: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return which stories go without their image, and why."""
+    return [f"The image of “{each['title']}” is left out: {each['reason']}" for each in images]
 
 
 def canary_sentence(canary: Mapping[str, Any] | None) -> str:

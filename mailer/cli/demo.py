@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urlsplit
 
 import httpx2
 import typer
@@ -51,6 +52,8 @@ def run_demo(*, leave: bool) -> int:
                 "unset MAILER_SMTP_URL."
             )
         settings = _with_free_port(settings, environment)
+        # The sample stories' images are on our own pages.
+        environment["MAILER_FETCH_ALLOW"] = urlsplit(settings.public_url).netloc
         log = home / "demo.log"
         with _everything(environment, log) as process:
             _wait_until_ready(settings, process, log)

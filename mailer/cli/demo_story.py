@@ -18,7 +18,7 @@ from mailer.domain.consent import Method
 from mailer.domain.errors import Refusal
 from mailer.services.adding import add_reader
 from mailer.services.articles import add_article, read_page
-from mailer.services.digests import Ran, add_digest, begin_run, run_digest
+from mailer.services.digests import Ran, add_digest, begin_run, look_ahead, run_digest
 from mailer.services.feeds import add_feed, fetch_feeds
 from mailer.services.lookup import find_campaign, find_digest, find_newsletter
 from mailer.services.newsletters import add_newsletter, add_purpose, edit_publisher
@@ -226,9 +226,13 @@ class Story:
         self._tell(f"The newsroom's feed gave {added} articles with pictures.")
 
     def _run_digest(self) -> int:
+        now = self._parts.now()
+        with reading(self._parts.sessions) as session:
+            occasion = begin_run(find_digest(session, find_newsletter(session, SLUG), _DIGEST))
+            outlook = look_ahead(session, occasion, now=now)
+        images = self._parts.images.keep(outlook.chosen if outlook else ())
         with self._parts.sessions.begin() as session:
-            digest = find_digest(session, find_newsletter(session, SLUG), _DIGEST)
-            outcome = run_digest(session, begin_run(digest), now=self._parts.now())
+            outcome = run_digest(session, occasion, outlook=outlook, images=images, now=now)
             if not isinstance(outcome, Ran):
                 raise StoryStuck(f"The digest did not run: {outcome.reason if outcome else ''}")
             campaign_id = outcome.campaign.id

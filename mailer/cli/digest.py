@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from mailer.cli import digest_options as options
 from mailer.cli import digest_selection
-from mailer.cli.campaign_fields import campaign_sentence
+from mailer.cli.campaign_fields import campaign_sentence, left_out_sentences
 from mailer.cli.console import (
     AsJson,
     Yes,
@@ -40,6 +40,7 @@ from mailer.services.digests import (
     run_digest,
 )
 from mailer.services.feeds import fetch_feeds, list_feeds
+from mailer.services.images import NONE
 from mailer.services.lookup import find_digest, find_newsletter
 from mailer.services.own_time import zones_of_digest
 from mailer.services.reports import report
@@ -227,8 +228,11 @@ def run(
     with reading(parts.sessions) as session:
         outlook = look_ahead(session, occasion, now=parts.now())
         zones = zones_of_digest(session, occasion.digest_id)
+    images = parts.images.keep(outlook.chosen) if outlook and not outlook.shortfall else NONE
     with parts.sessions.begin() as session:
-        outcome = run_digest(session, occasion, outlook=outlook, zones=zones, now=parts.now())
+        outcome = run_digest(
+            session, occasion, outlook=outlook, images=images, zones=zones, now=parts.now()
+        )
         if isinstance(outcome, Ran):
             campaign_id = outcome.campaign.id
             note(
@@ -242,6 +246,8 @@ def run(
     if fields["outcome"] == "skipped":
         answer(as_json, fields, f"Skipped: {fields['reason']}.")
         return
+    for sentence in left_out_sentences(fields["images_left_out"]):
+        say(sentence)
     if fields["approval"]:
         ask_editors(parts.sessions, renderer=parts.renderer, now=parts.now())
         parts.doorbell.ring_send()

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mailer.cli.campaign_fields import left_out_sentences
 from mailer.cli.console import AsJson, answer, answer_rows, example, print_json, say
 from mailer.cli.new_file import new_file
 from mailer.cli.noting import note
@@ -16,6 +17,7 @@ from mailer.domain.selection import Mark
 from mailer.services.articles import find_article
 from mailer.services.digest_rules import mark_article, unmark_article
 from mailer.services.digests import digest_html
+from mailer.services.images import NONE, left_out_of
 from mailer.services.lookup import find_digest, find_newsletter
 from mailer.services.selecting import Line, preview_digest
 from mailer.store.engine import reading
@@ -49,14 +51,20 @@ def preview(
     with reading(parts.sessions) as session:
         digest = find_digest(session, find_newsletter(session, newsletter_name), slug)
         outlook = preview_digest(session, digest, now=now)
-        mail = None
-        if html is not None and outlook.chosen:
-            mail = digest_html(session, digest, outlook, parts.renderer, now=now)
         named = {"digest": digest.slug, "newsletter": digest.newsletter.slug}
+    mail, images = None, NONE
+    if html is not None and outlook.chosen:
+        images = parts.images.look(outlook.chosen)
+        with reading(parts.sessions) as session:
+            digest = find_digest(session, find_newsletter(session, newsletter_name), slug)
+            mail = digest_html(session, digest, outlook, parts.renderer, images=images, now=now)
     rows = [_row(line, now) for line in outlook.lines]
     if html is not None and mail is not None:
         with new_file(html, replace=yes) as file:
             file.write(mail)
+    left_out = left_out_of(outlook.chosen, images) if mail is not None else []
+    for sentence in left_out_sentences(left_out):
+        say(sentence)
     if as_json:
         print_json(
             {
@@ -64,6 +72,7 @@ def preview(
                 "would_send": not outlook.shortfall,
                 "reason": outlook.shortfall or None,
                 "articles": rows,
+                **({} if mail is None else {"images_left_out": left_out}),
             }
         )
         return

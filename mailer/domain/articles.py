@@ -30,3 +30,5 @@ class ArticleDraft:
     published_at: datetime | None = None
     section: str = ""
     language: str = ""
+    paywalled: bool | None = None
+    """Whether it is for subscribers only; None where nothing says so."""

@@ -54,6 +54,10 @@ class Links:
         """The same as RSS."""
         return f"{self.signup(newsletter)}/archive.xml"
 
+    def image(self, file: str) -> str:
+        """An image that mails show; `file` is its hash, and `jpg` or `png`."""
+        return f"{self.public_url}/img/{file}"
+
     def _signed(
         self, path: str, kind: TokenKind, newsletter_id: int, subscriber_id: int, serial: int
     ) -> str:

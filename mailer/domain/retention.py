@@ -32,6 +32,7 @@ class Kind(StrEnum):
     FEEDBACK = "feedback"
     TESTS = "tests"
     ACTIONS = "actions"
+    IMAGES = "images"
     LOGS = "logs"
     INBOX = "inbox"
     REJECTS = "rejects"
@@ -81,6 +82,9 @@ RULES = (
     Rule(Kind.FEEDBACK, N_("bounces and complaints"), N_("their arrival"), 365),
     Rule(Kind.TESTS, N_("addresses that test mails went to"), N_("the test"), 30),
     Rule(Kind.ACTIONS, N_("what operators did (the audit trail)"), N_("the act"), 1_825),
+    Rule(
+        Kind.IMAGES, N_("images that no campaign shows"), N_("the last time they were fetched"), 7
+    ),
     Rule(
         Kind.LOGS,
         N_("log files of the service (they name no reader)"),

@@ -1,11 +1,12 @@
-"""Where articles come from: guarded fetching, feeds, and article pages.
+"""Where articles come from: guarded fetching, feeds, article pages, and images.
 
 Every byte here is from outside. `fetch` refuses to be led into private networks, `parse_feed` and
-`extract_article` return plain text and web addresses, never markup.
+`extract_article` return plain text and web addresses, never markup; `ready_image` returns pixels.
 """
 
 from mailer.feeds.extract import NoArticle, extract_article
-from mailer.feeds.fetch import Fetched, FetchError, Limits, NotModified, fetch
+from mailer.feeds.fetch import Fetched, FetchError, Limits, NotModified, fetch, fetch_image
+from mailer.feeds.images import NoImage, ReadyImage, ready_image
 from mailer.feeds.parse import ParsedFeed, UnreadableFeed, parse_feed
 
 __all__ = [
@@ -13,10 +14,14 @@ __all__ = [
     "Fetched",
     "Limits",
     "NoArticle",
+    "NoImage",
     "NotModified",
     "ParsedFeed",
+    "ReadyImage",
     "UnreadableFeed",
     "extract_article",
     "fetch",
+    "fetch_image",
     "parse_feed",
+    "ready_image",
 ]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urljoin
@@ -13,23 +11,24 @@ import lxml.html
 import trafilatura
 from lxml.etree import LxmlError
 
-from mailer.domain.articles import ArticleDraft, Image
+from mailer.domain.articles import ArticleDraft
 from mailer.domain.errors import Refusal
 from mailer.domain.urls import BadUrl, canonical
-from mailer.feeds.text import credit, folded, plain, shortened
+from mailer.feeds.figures import lead_image
+from mailer.feeds.linked import LinkedArticle, as_text, linked_article
+from mailer.feeds.text import folded, language_tag, plain, shortened
+from mailer.feeds.words import author
 
 _LARGEST = 5_000_000
 _SHORTEST_TEXT = 200
-_ARTICLE_TYPES = (
-    "Article",
-    "NewsArticle",
-    "ReportageNewsArticle",
-    "BlogPosting",
-    "LiveBlogPosting",
+_ENDS = (".", "!", "?", "…", ":", "؟", "۔", "።", "፡፡", "।", "。", "！", "？")
+_LONGEST_BYLINE = 120
+_BYLINE = (
+    ".//*[@itemprop='author'] | .//*[@rel='author'] | .//*[contains(@class, 'byline')]"
+    " | .//*[contains(@class, 'author-name')]"
 )
-_CREDIT_IN_TEXT = re.compile(
-    r"(?:copyright|photo|image|crédits?|credit)\s*:\s*(.+)$|©\s*(.+)$", re.I
-)
+_FREE_TIERS = {"free": True, "metered": True, "locked": False}
+"""Of `article:content_tier`; who has stories left this month reads a metered one."""
 
 
 class NoArticle(Refusal):
@@ -58,7 +57,7 @@ def _extracted(body: bytes, url: str | None, shown: str) -> ArticleDraft:
     if len(body) > _LARGEST:
         raise NoArticle(f"{shown} is larger than {_LARGEST // 1_000_000} MB: no article is.")
     page = _parsed(body, shown)
-    linked = _linked_article(page)
+    linked = linked_article(page)
     text = trafilatura.extract(body, include_comments=False, include_tables=False) or ""
     paragraphs = [folded(line) for line in text.splitlines() if _is_sentence(line)]
     says_article = bool(linked) or _meta(page, "og:type") == "article"
@@ -71,22 +70,35 @@ def _extracted(body: bytes, url: str | None, shown: str) -> ArticleDraft:
     if not title:
         raise NoArticle(f"{shown} has no title: it is no article that can be read.")
     summary = _meta(page, "og:description", "description", "twitter:description")
-    summary = summary or plain(_string(linked.get("description")))
+    summary = summary or linked.text("description")
+    language = _language(page, linked)
+    free = _is_free(page, linked)
     return ArticleDraft(
         canonical_url=address,
         title=title[:300],
         summary=shortened(summary or next(iter(paragraphs), "")),
-        image=_image(page, linked, address),
-        author=_author(page, linked),
+        image=lead_image(
+            page,
+            linked.image,
+            address,
+            address=_meta(page, "og:image", "twitter:image"),
+            alt=_meta(page, "og:image:alt", "twitter:image:alt"),
+        ),
+        author=_author(page, linked, language),
         published_at=_published(page, linked),
         section=_section(page, linked),
-        language=_language(page, linked),
+        language=language,
+        paywalled=None if free is None else not free,
     )
 
 
 def _is_sentence(line: str) -> bool:
-    """Say whether a line of text is a paragraph, not a heading or a button."""
-    return len(line) > 60 and line.rstrip(" ”\"»’')").endswith((".", "!", "?", "…", "؟", "。", ":"))
+    """Say whether a line of text is a paragraph, not a heading or a button.
+
+    Scripts without capitals write the same in fewer letters.
+    """
+    shortest = 60 if line.upper() != line.lower() else 35
+    return len(line) > shortest and line.rstrip(" ”\"»’')").endswith(_ENDS)
 
 
 def _parsed(body: bytes, shown: str) -> Any:
@@ -95,30 +107,6 @@ def _parsed(body: bytes, shown: str) -> Any:
         return lxml.html.document_fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", decoded))
     except (LxmlError, ValueError):
         raise NoArticle(f"{shown} is no web page: give the address of an article.") from None
-
-
-def _linked_article(page: Any) -> dict[str, Any]:
-    """Return the page's own description of its article (schema.org, as JSON-LD)."""
-    for script in page.iterfind(".//script[@type='application/ld+json']"):
-        try:
-            document = json.loads(script.text or "")
-        except (ValueError, RecursionError):
-            continue
-        for node in _nodes(document):
-            kinds = node.get("@type")
-            kinds = kinds if isinstance(kinds, list) else [kinds]
-            if any(kind in _ARTICLE_TYPES for kind in kinds):
-                return node
-    return {}
-
-
-def _nodes(document: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(document, list):
-        for part in document:
-            yield from _nodes(part)
-    elif isinstance(document, dict):
-        yield document
-        yield from _nodes(document.get("@graph", []))
 
 
 def _meta(page: Any, *names: str) -> str:
@@ -131,11 +119,11 @@ def _meta(page: Any, *names: str) -> str:
     return ""
 
 
-def _address(page: Any, linked: dict[str, Any], url: str | None, shown: str) -> str:
+def _address(page: Any, linked: LinkedArticle, url: str | None, shown: str) -> str:
     candidates = [
         element.get("href") or "" for element in page.iterfind(".//link[@rel='canonical']")
     ]
-    candidates += [_meta(page, "og:url"), _string(linked.get("url")), url or ""]
+    candidates += [_meta(page, "og:url"), as_text(linked.values.get("url")), url or ""]
     for candidate in candidates:
         try:
             return canonical(urljoin(url or "", candidate))
@@ -144,8 +132,8 @@ def _address(page: Any, linked: dict[str, Any], url: str | None, shown: str) -> 
     raise NoArticle(f"{shown} does not say its own address: give it with --url.")
 
 
-def _title(page: Any, linked: dict[str, Any]) -> str:
-    for candidate in (plain(_string(linked.get("headline"))), _meta(page, "og:title")):
+def _title(page: Any, linked: LinkedArticle) -> str:
+    for candidate in (linked.text("headline"), _meta(page, "og:title")):
         if candidate:
             return _without_site(candidate, _meta(page, "og:site_name"))
     heading = page.find(".//h1")
@@ -161,25 +149,40 @@ def _without_site(title: str, site: str) -> str:
     return re.sub(rf"\s[–—-]\s{re.escape(site)}$", "", title) if site else title
 
 
-def _author(page: Any, linked: dict[str, Any]) -> str:
-    authors = linked.get("author")
-    names = [
-        plain(_string(author.get("name")) if isinstance(author, dict) else _string(author))
-        for author in (authors if isinstance(authors, list) else [authors])
-        if author
-    ]
-    named = ", ".join(dict.fromkeys(name for name in names if name and "://" not in name))
-    stated = _meta(page, "author", "article:author")
-    found = named or (stated if "://" not in stated else "")
+def _author(page: Any, linked: LinkedArticle, language: str) -> str:
+    names = [author(name, language) for name in linked.authors if "://" not in name]
+    named = ", ".join(dict.fromkeys(name for name in names if name))
+    stated = author(_meta(page, "author", "article:author"), language)
+    found = named or ("" if "://" in stated else stated) or _byline(page, language)
     return re.sub(r"\s*\((?:www\.)[^)]*\)", "", found)[:120]
 
 
-def _published(page: Any, linked: dict[str, Any]) -> datetime | None:
+def _byline(page: Any, language: str) -> str:
+    """Return who the page's readers are told has written it."""
+    for element in page.xpath(_BYLINE):
+        links = [folded(link.text_content()) for link in element.iter("a")]
+        text = ", ".join(link for link in links if link) or folded(element.text_content())
+        named = re.split(r"\s*[|·•]\s*|\s+[–—-]\s+|,?\s+\d", author(text, language))[0]
+        if named and len(text) <= _LONGEST_BYLINE:
+            return author(named, language)
+    return ""
+
+
+def _is_free(page: Any, linked: LinkedArticle) -> bool | None:
+    """Return whether everybody may read the story; None where nothing is said."""
+    tier = _FREE_TIERS.get(_meta(page, "article:content_tier").lower())
+    if tier is not None:
+        return tier
+    stated = {"true": True, "false": False}.get(_meta(page, "isAccessibleForFree").lower())
+    return linked.is_free if stated is None else stated
+
+
+def _published(page: Any, linked: LinkedArticle) -> datetime | None:
     guessed = trafilatura.extract_metadata(page)
     for text in (
-        _string(linked.get("datePublished")),
+        as_text(linked.values.get("datePublished")),
         _meta(page, "article:published_time", "date", "datePublished"),
-        _string(guessed.date) if guessed else "",
+        as_text(guessed.date) if guessed else "",
     ):
         try:
             moment = datetime.fromisoformat(text.strip())
@@ -189,75 +192,10 @@ def _published(page: Any, linked: dict[str, Any]) -> datetime | None:
     return None
 
 
-def _section(page: Any, linked: dict[str, Any]) -> str:
-    section = linked.get("articleSection")
-    section = section[0] if isinstance(section, list) and section else section
-    return (_meta(page, "article:section") or plain(_string(section)))[:60]
+def _section(page: Any, linked: LinkedArticle) -> str:
+    return (_meta(page, "article:section") or linked.text("articleSection"))[:60]
 
 
-def _language(page: Any, linked: dict[str, Any]) -> str:
-    return folded(page.get("lang") or _string(linked.get("inLanguage")))[:35]
-
-
-def _image(page: Any, linked: dict[str, Any], base: str) -> Image | None:
-    """Return the picture that the page puts forward, with its figure's caption."""
-    declared = linked.get("image")
-    declared = declared[0] if isinstance(declared, list) and declared else declared
-    if isinstance(declared, dict):
-        declared = declared.get("url")
-    address = _meta(page, "og:image") or _string(declared)
-    figure = _figure(page, address, base)
-    img = figure.find(".//img") if figure is not None else None
-    if not address and img is not None:
-        address = img.get("src") or ""
-    try:
-        address = urljoin(base, address)
-    except ValueError:
-        return None
-    if not address.startswith(("http://", "https://")) or len(address) > 2_000:
-        return None
-    caption, credited = _caption(figure)
-    alt = folded(img.get("alt") or "") if img is not None else ""
-    return Image(
-        url=address,
-        alt=(alt or _meta(page, "og:image:alt"))[:300],
-        caption=caption[:300],
-        credit=credited[:120],
-    )
-
-
-def _figure(page: Any, address: str, base: str) -> Any:
-    """Return the figure of the lead image: the one that shows the same file, else the first."""
-    figures = [figure for figure in page.iter("figure") if figure.find(".//img") is not None]
-    name = address.rsplit("/", 1)[-1].split("?")[0]
-    for figure in figures:
-        sources = " ".join(
-            f"{img.get('src')} {img.get('srcset')}" for img in figure.iter("img", "source")
-        )
-        if name and name in sources:
-            return figure
-    return figures[0] if figures else None
-
-
-def _caption(figure: Any) -> tuple[str, str]:
-    """Return caption and credit of a figure, apart."""
-    caption = figure.find(".//figcaption") if figure is not None else None
-    if caption is None:
-        return "", ""
-    credited = ""
-    for element in list(caption.iter()):
-        marks = f"{element.get('class') or ''} {element.get('itemprop') or ''}".lower()
-        if element is not caption and re.search(r"credit|copyright", marks):
-            credited = credited or credit(element.text_content())
-            element.drop_tree()
-    text = folded(caption.text_content())
-    if not credited:
-        found = _CREDIT_IN_TEXT.search(text)
-        if found:
-            credited = credit(found.group(1) or found.group(2))
-            text = text[: found.start()]
-    return text.strip(" |–—-•"), credited
-
-
-def _string(value: Any) -> str:
-    return folded(value) if isinstance(value, str) else ""
+def _language(page: Any, linked: LinkedArticle) -> str:
+    said = (page.get("lang"), _meta(page, "og:locale"), linked.text("inLanguage"))
+    return next((tag for each in said if (tag := language_tag(each or ""))), "")

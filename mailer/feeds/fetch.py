@@ -25,6 +25,10 @@ from mailer.domain.urls import is_public_address
 
 _AGENT = "Mozilla/5.0 (compatible; newsroom-mailer)"
 _ACCEPT = "application/rss+xml, application/atom+xml, application/feed+json, text/html, */*;q=0.5"
+_ACCEPT_IMAGE = "image/jpeg, image/png, image/webp;q=0.9, image/gif;q=0.8"
+_IMAGES_OCTETS = 10_000_000
+_UNNAMED = ("", "application/octet-stream", "binary/octet-stream")
+"""What stores of files call everything; whether it is an image, its bytes tell."""
 _PIECE = 65_536
 _LONGEST_RETRY = timedelta(days=1)
 
@@ -72,13 +76,15 @@ def fetch(
     limits: Limits = Limits(),
     etag: str = "",
     last_modified: str = "",
+    accept: str = _ACCEPT,
 ) -> Fetched | NotModified:
     """Fetch the address; `allow` names private hosts (`host` or `host:port`) that may be asked.
 
-    Raises FetchError with one sentence. Runs an event loop of its own: not to be called on one.
+    `accept` is the header of that name (RFC 9110 §12.5.1). Raises FetchError with one sentence.
+    Runs an event loop of its own: not to be called on one.
     """
     deadline = time.monotonic() + limits.seconds
-    headers = {"User-Agent": _AGENT, "Accept": _ACCEPT, "Accept-Encoding": "gzip"}
+    headers = {"User-Agent": _AGENT, "Accept": accept, "Accept-Encoding": "gzip"}
     if etag:
         headers["If-None-Match"] = etag
     if last_modified:
@@ -98,6 +104,17 @@ def fetch(
                 f"{_shown(url)} cannot be fetched ({reason}): check the address."
             ) from None
     raise FetchError(f"{_shown(url)} redirects more than {limits.redirects} times: give its end.")
+
+
+def fetch_image(url: str, *, seconds: float, allow: frozenset[str] = frozenset()) -> bytes:
+    """Fetch what is said to be an image, within `seconds`; raises FetchError as `fetch` does."""
+    limits = Limits(octets=_IMAGES_OCTETS, seconds=seconds)
+    fetched = fetch(url, allow=allow, limits=limits, accept=_ACCEPT_IMAGE)
+    assert isinstance(fetched, Fetched), "nothing was said of an earlier version"
+    kind = fetched.content_type.split(";")[0].strip().lower()
+    if not kind.startswith("image/") and kind not in _UNNAMED:
+        raise FetchError(f"{_shown(url)} is “{kind[:60]}”, not an image.")
+    return fetched.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +175,8 @@ async def _body(response: httpx2.Response, url: str, limits: Limits) -> bytes:
                 raise FetchError(f"{_shown(url)} is packed wrongly: try again later.") from None
             if len(body) > limits.octets:
                 raise FetchError(
-                    f"{_shown(url)} is larger than {limits.octets // 1_000_000} MB: "
-                    "give the address of a feed or of an article."
+                    f"{_shown(url)} is larger than {limits.octets // 1_000_000} MB and is not "
+                    "read: check the address."
                 )
             packed = unpack.unconsumed_tail if unpack else b""
     return bytes(body)

@@ -21,7 +21,8 @@ from mailer.domain.articles import ArticleDraft, Image
 from mailer.domain.errors import Refusal
 from mailer.domain.urls import BadUrl, canonical
 from mailer.feeds.sections import choose_sections
-from mailer.feeds.text import credit, folded, plain, shortened
+from mailer.feeds.text import folded, language_tag, plain, shortened
+from mailer.feeds.words import author, credit
 
 _LARGEST = 5_000_000
 _MOST_ENTRIES = 500
@@ -73,7 +74,7 @@ def _parsed(body: bytes, url: str, content_type: str) -> ParsedFeed:
             f"{url} is no feed (RSS, Atom or JSON Feed): give the feed's own address, "
             "or add the page with `mailer article add`."
         )
-    language = folded(parsed.feed.get("language", ""))[:35]
+    language = language_tag(parsed.feed.get("language", ""))
     return _collect(
         plain(parsed.feed.get("title", "")),
         language,
@@ -140,21 +141,22 @@ def _from_xml(entry: Mapping[str, Any], base: str, language: str) -> tuple[Artic
     markup = " ".join([summary, *contents])
     link = urljoin(base, link)
     tags = [plain(tag.get("label") or tag.get("term") or "") for tag in entry.get("tags", [])]
+    spoken = _language(entry, language)
     draft = ArticleDraft(
         canonical_url=canonical(link),
         title=_title(entry.get("title", "")),
         summary=shortened(_summary(summary)),
         image=_media_image(entry, link) or _inner_image(markup, link),
-        author=plain(entry.get("author", ""))[:120],
+        author=author(plain(entry.get("author", "")), spoken)[:120],
         published_at=_moment(entry.get("published_parsed") or entry.get("updated_parsed")),
-        language=_language(entry, language),
+        language=spoken,
     )
     return draft, _sensible(tags)
 
 
 def _language(entry: Mapping[str, Any], language: str) -> str:
     detail = entry.get("title_detail") or {}
-    return folded(detail.get("language") or language)[:35]
+    return language_tag(detail.get("language") or "") or language
 
 
 def _sensible(tags: list[str]) -> list[str]:
@@ -256,7 +258,7 @@ def _json_feed(body: bytes, url: str) -> ParsedFeed:
     version = document.get("version", "") if isinstance(document, dict) else ""
     if "jsonfeed.org/version/1" not in str(version) or not isinstance(document.get("items"), list):
         raise UnreadableFeed(f"{url} is JSON, but no JSON Feed (jsonfeed.org).")
-    language = folded(str(document.get("language") or ""))[:35]
+    language = language_tag(str(document.get("language") or ""))
     default_author = _json_author(document)
     return _collect(
         plain(str(document.get("title") or "")),
@@ -286,7 +288,7 @@ def _from_json(
         image=Image(url=picture) if picture else _inner_image(markup, link),
         author=_json_author(item) or default_author,
         published_at=_iso(published),
-        language=folded(str(item.get("language") or language))[:35],
+        language=language_tag(str(item.get("language") or "")) or language,
     )
     return draft, _sensible([plain(str(tag)) for tag in tags])
 

@@ -12,6 +12,7 @@ _BLOCK = re.compile(r"(?i)<(?:/p|br|/div|/li|/h[1-6]|/blockquote|/figcaption)\b[
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff\ud800-\udfff]")
 _SENTENCE_END = re.compile(r"[.!?…؟。።](?=\s)")
 _SUMMARY = 300
+_TAG = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}")
 
 
 def plain(markup: str) -> str:
@@ -26,6 +27,12 @@ def folded(text: str) -> str:
     return _SPACE.sub(" ", _CONTROL.sub(" ", text)).strip()
 
 
+def language_tag(text: str) -> str:
+    """Return a language as BCP 47 has it (`en_GB` → `en-GB`); nothing for what is none."""
+    tag = text.strip().split(",")[0].strip().replace("_", "-")
+    return tag if _TAG.fullmatch(tag) else ""
+
+
 def shortened(text: str, limit: int = _SUMMARY) -> str:
     """Return at most `limit` characters, cut at a sentence if one ends late enough, else a word."""
     if len(text) <= limit:
@@ -34,14 +41,3 @@ def shortened(text: str, limit: int = _SUMMARY) -> str:
     if ends and ends[-1] > limit // 3:
         return text[: ends[-1]]
     return text[: text.rfind(" ", 0, limit - 1)].rstrip(" ,;:–—-") + "…"
-
-
-_CREDIT = re.compile(
-    r"^\s*(?:copyright|photo(?:graph)?|image|cr[eé]dits?|foto|صورة)\s*:?\s*|^\s*[©(]+\s*",
-    re.I,
-)
-
-
-def credit(text: str) -> str:
-    """Return who made a picture, without the word that says so."""
-    return _CREDIT.sub("", folded(text)).strip(" ()-–—:•|")

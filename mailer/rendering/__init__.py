@@ -9,7 +9,7 @@ from mailer.rendering.compile import compile_message
 from mailer.rendering.dkim import DkimSigner
 from mailer.rendering.environment import MessageTemplate, TemplateRefused, load_template
 from mailer.rendering.headers import HeaderRefused, StaticHeaders
-from mailer.rendering.html import sanitise_operator_html
+from mailer.rendering.html import has_homeless_image, sanitise_operator_html
 from mailer.rendering.looks import look
 from mailer.rendering.message import CompiledMessage
 from mailer.rendering.personal.deferred import Decision, Kind
@@ -36,6 +36,7 @@ __all__ = [
     "TemplateRefused",
     "TooManyOutcomes",
     "compile_message",
+    "has_homeless_image",
     "load_template",
     "look",
     "plain_text",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 
+import lxml.html
 import nh3
 from premailer import Premailer
 
@@ -102,4 +103,12 @@ def sanitise_operator_html(source: str) -> str:
         attributes=_ATTRIBUTES,
         url_schemes={"http", "https", "mailto"},
         link_rel=None,
+    )
+
+
+def has_homeless_image(source: str) -> bool:
+    """Say whether an operator's HTML has an image that is not on the web: `data:`, or a file."""
+    root = lxml.html.fromstring(f"<div>{sanitise_operator_html(source)}</div>")
+    return any(
+        not img.get("src", "").startswith(("http://", "https://")) for img in root.iter("img")
     )

@@ -21,7 +21,9 @@ from mailer.store.models import Article, ArticleSource, Newsletter
 from mailer.store.once import insert_once
 
 _LARGEST_FILE = 5_000_000
-_FROM_READING = ("title", "summary", "image", "author", "section", "language", "published_at")
+_FROM_READING = (
+    "title", "summary", "image", "author", "section", "language", "published_at", "paywalled",
+)  # fmt: skip
 _NEWS = ("title", "summary", "published_at")
 """What makes an article another one to readers where it changes."""
 EDITABLE = ("title", "summary", "author", "section", "language")
@@ -81,6 +83,7 @@ def add_article(
             "canonical_url": draft.canonical_url,
             "added_at": now,
             **values,
+            "paywalled": bool(draft.paywalled),
         },
     )
     article = session.scalars(
@@ -99,7 +102,9 @@ def add_article(
     changed = [
         field
         for field, value in values.items()  # nor does a poor reading empty a rich one
-        if value and field not in article.edited_fields and value != getattr(article, field)
+        if (value or value is False)
+        and field not in article.edited_fields
+        and value != getattr(article, field)
     ]
     for field in changed:
         setattr(article, field, values[field])

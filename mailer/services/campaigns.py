@@ -15,16 +15,17 @@ from mailer.domain.addresses import EmailAddress, address_hash, receiving_provid
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.deliveries import DeliveryKind, Lane
 from mailer.domain.retry import lifetime
-from mailer.rendering import plain_text, sanitise_operator_html
+from mailer.rendering import has_homeless_image, plain_text, sanitise_operator_html
 from mailer.services.campaign_course import CannotCampaign
-from mailer.services.lookup import NotFound, find_purpose
+from mailer.services.freezing import freeze_articles
+from mailer.services.images import NONE, Images
+from mailer.services.lookup import find_purpose
 from mailer.services.newsletters import one_line
 from mailer.services.renderer import Renderer
-from mailer.services.selecting import sources_of
 from mailer.store.engine import Sessions, reading
 from mailer.store.ledger import queue_mail
 from mailer.store.ledger.plan import period_of
-from mailer.store.models import Article, Campaign, Newsletter, Purpose
+from mailer.store.models import Campaign, Newsletter, Purpose
 from mailer.store.suppressions import standing
 
 LONGEST_SUBJECT = 200
@@ -47,6 +48,7 @@ def draft_campaign(
     preheader: str = "",
     article_ids: Sequence[int] = (),
     merged: Mapping[int, Sequence[int]] = MappingProxyType({}),
+    images: Images = NONE,
     html: str | None = None,
     template: str | None = None,
     lane: Lane = Lane.REGULAR,
@@ -59,6 +61,7 @@ def draft_campaign(
     Its content is copied now, and later changes of articles do not reach it.
 
     `merged`: the articles whose story another one tells, so that it names their sources too.
+    `images`: of these articles (`services.images`); what is not among them, no mail shows.
     """
     if not article_ids and not (html and html.strip()):
         raise CannotCampaign("A campaign needs content: give --article ID or --html FILE.")
@@ -66,10 +69,16 @@ def draft_campaign(
         raise CannotCampaign(
             "Of that HTML nothing is left that a mail may hold: no text, no image."
         )
+    if html and has_homeless_image(html):
+        raise CannotCampaign(
+            "An image in that HTML is not on the web, so that mail programs do not show it: "
+            "give its src as an address that begins with https://."
+        )
     subject = one_line(subject, "subject", LONGEST_SUBJECT)
     if not subject:
         raise CannotCampaign("A campaign needs a subject: give --subject.")
-    content: dict[str, Any] = {"articles": _frozen(session, newsletter, article_ids, merged)}
+    frozen = freeze_articles(session, newsletter, article_ids, merged=merged, images=images)
+    content: dict[str, Any] = {"articles": frozen.articles, "images_left_out": frozen.left_out}
     if html:
         content["body_html"] = html
     campaign = new_draft(
@@ -79,6 +88,7 @@ def draft_campaign(
         content=content,
         now=now,
     )
+    campaign.images = frozen.images
     campaign.digest_id = digest_id
     campaign.preheader = one_line(preheader, "preheader") or _headlines(content)
     campaign.lane = int(lane)
@@ -159,49 +169,6 @@ def list_campaigns(session: Session, newsletter: Newsletter | None = None) -> li
     if newsletter is not None:
         statement = statement.where(Campaign.newsletter_id == newsletter.id)
     return list(session.scalars(statement))
-
-
-def _frozen(
-    session: Session,
-    newsletter: Newsletter,
-    article_ids: Sequence[int],
-    merged: Mapping[int, Sequence[int]],
-) -> list[dict[str, Any]]:
-    found = {
-        article.id: article
-        for article in session.scalars(
-            select(Article).where(
-                Article.id.in_(article_ids),
-                Article.newsletter_id == newsletter.id,
-                Article.removed_at.is_(None),
-            )
-        )
-    }
-    missing = [str(article_id) for article_id in article_ids if article_id not in found]
-    if missing:
-        raise NotFound(
-            f"Newsletter {newsletter.slug} has no article {', '.join(missing)}: "
-            f"see `mailer article list {newsletter.slug}`."
-        )
-    sources = sources_of(session, found.values(), merged)
-    return [
-        {**_copy(found[article_id]), "sources": sources[article_id]}
-        for article_id in dict.fromkeys(article_ids)
-    ]
-
-
-def _copy(article: Article) -> dict[str, Any]:
-    return {
-        "id": article.id,
-        "title": article.title,
-        "summary": article.summary,
-        "url": article.canonical_url,
-        "section": article.section,
-        "author": article.author,
-        "published_at": article.published_at.isoformat() if article.published_at else "",
-        "language": article.language,
-        "image": article.image,
-    }
 
 
 def _headlines(content: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from mailer.services.approvals import ask_for_approval
 from mailer.services.campaign_course import start_campaign
 from mailer.services.campaigns import draft_campaign
 from mailer.services.digest_rules import Approver, set_approver
+from mailer.services.images import NONE, Images
 from mailer.services.lookup import find_purpose
 from mailer.services.newsletters import BadValue, checked_slug
 from mailer.services.own_time import set_next_run
@@ -177,6 +178,7 @@ def run_digest(
     occasion: Occasion,
     *,
     outlook: Outlook | None = None,
+    images: Images = NONE,
     zones: Collection[str] = (),
     now: datetime,
 ) -> Ran | Skipped | None:
@@ -187,6 +189,7 @@ def run_digest(
     marked used and the campaign exists, or nothing of that. However many runs were missed, one is
     made up for, and none that is too late. A run at its time is due by each reader's own clock
     where the digest follows its readers (`zones` as of `zones_of_digest`); one by hand is not.
+    `images` are those of the outlook's articles.
     """
     refuse_while_halted(session)
     digest = session.get(Digest, occasion.digest_id, with_for_update=True, populate_existing=True)
@@ -200,7 +203,7 @@ def run_digest(
     fresh = timedelta(seconds=digest.fresh_seconds)
     stale = occasion.due_at is not None and now - occasion.due_at > fresh
     outlook = outlook or preview_digest(session, digest, now=now)
-    outcome = _run(session, digest, outlook, local_at, now, stale=stale)
+    outcome = _run(session, digest, outlook, images, local_at, now, stale=stale)
     digest.last_outcome = outcome.reason if isinstance(outcome, Skipped) else _said(outcome)
     session.flush()
     return outcome
@@ -226,6 +229,7 @@ def _run(
     session: Session,
     digest: Digest,
     outlook: Outlook,
+    images: Images,
     local_at: str | None,
     now: datetime,
     *,
@@ -235,7 +239,7 @@ def _run(
         return Skipped("the time passed while nothing was running; waiting for the next")
     if outlook.shortfall:
         return Skipped(outlook.shortfall)
-    campaign = _draft(session, digest, outlook, now)
+    campaign = _draft(session, digest, outlook, images, now)
     campaign.local_at = local_at
     session.add(campaign)
     session.flush()
@@ -248,17 +252,25 @@ def _run(
 
 
 def digest_html(
-    session: Session, digest: Digest, outlook: Outlook, renderer: Renderer, *, now: datetime
+    session: Session,
+    digest: Digest,
+    outlook: Outlook,
+    renderer: Renderer,
+    *,
+    images: Images = NONE,
+    now: datetime,
 ) -> str:
     """Return the mail that a run would send now, as its HTML; nothing is stored."""
     values = renderer.sample_values(
         email="reader@example.com", newsletter=digest.newsletter, now=now
     )
-    draft = _draft(session, digest, outlook, now)
+    draft = _draft(session, digest, outlook, images, now)
     return renderer.campaign_message(session, draft).preview_html(values)
 
 
-def _draft(session: Session, digest: Digest, outlook: Outlook, now: datetime) -> Campaign:
+def _draft(
+    session: Session, digest: Digest, outlook: Outlook, images: Images, now: datetime
+) -> Campaign:
     return draft_campaign(
         session,
         digest.newsletter,
@@ -266,6 +278,7 @@ def _draft(session: Session, digest: Digest, outlook: Outlook, now: datetime) ->
         subject=f"{digest.newsletter.name}: {_shortened(outlook.chosen[0].title)}",
         article_ids=[article.id for article in outlook.chosen],
         merged=outlook.merged,
+        images=images,
         template=digest.template,
         digest_id=digest.id,
         now=now,

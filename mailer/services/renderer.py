@@ -32,6 +32,7 @@ from mailer.rendering import (
 )
 from mailer.services.choosing import Home, details, locale_of, nobody, stored_path
 from mailer.services.composing import MailIdentity
+from mailer.services.freezing import shown_articles
 from mailer.services.notices import label_shown
 from mailer.services.topics import topics_shown
 from mailer.store.models import Campaign, Newsletter, Notice, Publisher, Purpose, Variant
@@ -88,7 +89,7 @@ class Renderer:
                 "answer_by": campaign.content.get("answer_by", ""),
                 "body_html": campaign.content.get("body_html", ""),
             },
-            "articles": campaign.content.get("articles", []),
+            "articles": shown_articles(campaign.content, self._links),
             "topics": topics_shown(session, newsletter, locale),
             "notice": {"text": notice.text, "purposes": list(notice.purposes)} if notice else None,
         }
@@ -200,7 +201,7 @@ class Renderer:
                 "date": campaign.created_at.isoformat(),
                 "timezone": newsletter.timezone,
             },
-            "articles": campaign.content.get("articles", []),
+            "articles": shown_articles(campaign.content, self._links),
             "approval": {
                 "approve_url": link,
                 "stop_url": f"{link}?stop",

@@ -32,6 +32,7 @@ def report(session: Session, campaign: Campaign) -> dict[str, Any]:
         "counts": found,
         "canary": describe(campaign),
         "approval": _approval(campaign),
+        "images_left_out": campaign.content.get("images_left_out", []),
         "created_at": campaign.created_at,
         "send_at": campaign.send_at,
         "local_at": campaign.local_at,

@@ -43,10 +43,12 @@ from mailer.store.retention import (
     Fruitless,
     count_actions,
     count_feedback,
+    count_images,
     count_left,
     count_unconfirmed,
     delete_actions,
     delete_feedback,
+    delete_images,
     delete_request_evidence,
     find_left,
     find_unconfirmed,
@@ -66,6 +68,9 @@ T = TypeVar("T")
 BATCH = 500
 """Rows per transaction: well under 50 ms on SQLite, so that others get their turn. Where each takes
 several rows along, it is as many as fit into that on this machine."""
+
+_LARGE = 25
+"""An image counts as so many rows: what SQLite deletes, it overwrites."""
 
 _WALK = 10_000
 _EVERY = timedelta(hours=23)
@@ -200,14 +205,17 @@ def _remove_attempts(job: Job, before: datetime) -> int:
     return removed
 
 
-def _in_batches(remove: Callable[..., int]) -> Callable[[Job, datetime], int]:
+def _in_batches(remove: Callable[..., int], share: int = 1) -> Callable[[Job, datetime], int]:
+    """Return what deletes to the end, a batch in a transaction, or a `share` of one."""
+
     def to_the_end(job: Job, before: datetime) -> int:
         removed = 0
+        batch = max(1, BATCH // share)
         while True:
             with job.sessions.begin() as session:
-                gone = remove(session, before, limit=BATCH)
+                gone = remove(session, before, limit=batch)
             removed += gone
-            if gone < BATCH:
+            if gone < batch:
                 return removed
             job.pause()
 
@@ -290,6 +298,7 @@ _COUNT: dict[Kind, Callable[[Session, datetime], int]] = {
     Kind.FEEDBACK: count_feedback,
     Kind.TESTS: count_test_addresses,
     Kind.ACTIONS: count_actions,
+    Kind.IMAGES: count_images,
 }
 
 _REMOVE: dict[Kind, Callable[[Job, datetime], int]] = {
@@ -300,6 +309,7 @@ _REMOVE: dict[Kind, Callable[[Job, datetime], int]] = {
     Kind.FEEDBACK: _in_batches(delete_feedback),
     Kind.TESTS: _in_batches(forget_test_addresses),
     Kind.ACTIONS: _remove_actions,
+    Kind.IMAGES: _in_batches(delete_images, _LARGE),
     Kind.LOGS: _remove_files(Kind.LOGS),
     Kind.INBOX: _remove_files(Kind.INBOX),
     Kind.REJECTS: _remove_files(Kind.REJECTS),

@@ -25,6 +25,7 @@ from mailer.store.models import Newsletter
 PICTURES = ("river-port", "solar-village", "night-train")
 """The pictures of the sample stories, in their order."""
 
+_PAYWALLED = PICTURES[1]
 _MOMENT = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
 _SIZE = (1200, 675)
 _HOST = "https://news.example"
@@ -133,6 +134,7 @@ def _told(content: Mapping[str, Any], name: str, pictures: Mapping[str, str]) ->
 def _articles(content: Mapping[str, Any], pictures: Mapping[str, str]) -> list[dict[str, Any]]:
     width, height = _SIZE
     told = zip(content["stories"], PICTURES, strict=True)
+    elsewhere = {"name": "Radio Kassa", "url": "https://radio.example/port"}
     return [
         {
             "id": number,
@@ -143,6 +145,11 @@ def _articles(content: Mapping[str, Any], pictures: Mapping[str, str]) -> list[d
             "author": story["author"],
             "published_at": _MOMENT.isoformat(),
             "language": content["language"],
+            "paywalled": picture == _PAYWALLED,
+            "sources": [
+                {"name": content["newsletter"], "url": f"{_HOST}/{picture}"},
+                *([elsewhere] if picture == PICTURES[0] else ()),
+            ],
             "image": {
                 "url": pictures[picture], "alt": story["caption"], "caption": story["caption"],
                 "credit": story["credit"], "width": width, "height": height,

@@ -31,6 +31,7 @@ from mailer.services.digests import (
 )
 from mailer.services.expiring import expire_consents, expire_requests, expire_unanswered
 from mailer.services.feeds import fetch_feeds, has_due_feeds, read_due_feeds
+from mailer.services.images import NONE, ImageKeeper
 from mailer.services.own_time import zones_of_digest
 from mailer.services.preparing import waiting_campaigns
 from mailer.store.engine import Sessions, reading
@@ -87,13 +88,17 @@ def read_feeds(sessions: Sessions, *, fetch: Fetch, now: Callable[[], datetime])
     return sum(read.added for read in reports)
 
 
-def run_due_digests(sessions: Sessions, *, fetch: Fetch, now: Callable[[], datetime]) -> int:
+def run_due_digests(
+    sessions: Sessions, *, fetch: Fetch, images: ImageKeeper, now: Callable[[], datetime]
+) -> int:
     """Run every digest that is due and that nobody is at; return how many became campaigns."""
     with sessions.begin() as session:
         if halted_reason(session) is not None:
             return 0
         occasions = begin_due_runs(session, now=now())
-    return sum(_run(sessions, occasion, fetch=fetch, now=now) for occasion in occasions)
+    return sum(
+        _run(sessions, occasion, fetch=fetch, images=images, now=now) for occasion in occasions
+    )
 
 
 def sweep(
@@ -131,9 +136,14 @@ def sweep(
 
 
 def _run(
-    sessions: Sessions, occasion: Occasion, *, fetch: Fetch, now: Callable[[], datetime]
+    sessions: Sessions,
+    occasion: Occasion,
+    *,
+    fetch: Fetch,
+    images: ImageKeeper,
+    now: Callable[[], datetime],
 ) -> bool:
-    """Read the feeds, then make the campaign; a digest that cannot run says so on its row."""
+    """Read feeds and images, then make the campaign; one that cannot run says so on its row."""
     try:
         fetch_feeds(
             sessions, newsletter_id=occasion.newsletter_id, fetch=fetch, now=now, spare=True
@@ -141,8 +151,11 @@ def _run(
         with reading(sessions) as session:
             outlook = look_ahead(session, occasion, now=now())
             zones = zones_of_digest(session, occasion.digest_id)
+        kept = NONE if outlook is None or outlook.shortfall else images.keep(outlook.chosen)
         with sessions.begin() as session:
-            outcome = run_digest(session, occasion, outlook=outlook, zones=zones, now=now())
+            outcome = run_digest(
+                session, occasion, outlook=outlook, images=kept, zones=zones, now=now()
+            )
     except Exception as error:
         known = isinstance(error, Refusal)
         reason = str(error) if known else f"it cannot run: {error!r}"

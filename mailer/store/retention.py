@@ -32,8 +32,10 @@ from mailer.store.models import (
     Feedback,
     Installation,
     OperatorAction,
+    StoredImage,
     Subscriber,
     Subscription,
+    campaign_image,
 )
 
 _AGREED = (ConsentState.GIVEN.value, ConsentState.RENEWED.value)
@@ -82,6 +84,23 @@ def delete_actions(session: Session, before: datetime, *, limit: int) -> int:
     old = select(OperatorAction.id).where(OperatorAction.at < before).order_by(OperatorAction.id)
     batch = delete(OperatorAction).where(OperatorAction.id.in_(old.limit(limit)))
     return session.connection().execute(batch).rowcount
+
+
+def count_images(session: Session, before: datetime) -> int:
+    """Return how many images no campaign shows, and none has fetched since."""
+    return session.scalar(select(func.count()).select_from(StoredImage).where(_idle(before))) or 0
+
+
+def delete_images(session: Session, before: datetime, *, limit: int) -> int:
+    """Delete a batch of the images that no campaign shows; return how many."""
+    idle = select(StoredImage.sha256).where(_idle(before)).order_by(StoredImage.sha256)
+    batch = delete(StoredImage).where(StoredImage.sha256.in_(idle.limit(limit)))
+    return session.connection().execute(batch).rowcount
+
+
+def _idle(before: datetime) -> ColumnElement[bool]:
+    shown = exists().where(campaign_image.c.sha256 == StoredImage.sha256)
+    return and_(StoredImage.fetched_at < before, ~shown)
 
 
 class Fruitless(NamedTuple):

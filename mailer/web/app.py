@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from mailer.services.newsletters import list_newsletters
 from mailer.transports.capture import CaptureListener
-from mailer.web import approval, archive, consent, health, inbox, rights, signup
+from mailer.web import approval, archive, consent, health, images, inbox, rights, signup
 from mailer.web.pages import error_page, page, pages_folder, preferred_locale
 from mailer.web.running import while_reading
 from mailer.wiring import Parts
@@ -45,6 +45,7 @@ def create_app(parts: Parts) -> Starlette:
             *rights.routes(),
             *approval.routes(),
             *archive.routes(),
+            *images.routes(),
             *inbox.routes(),
             *health.routes(),
             Mount("/static", StaticFiles(directory=pages_folder() / "static")),

@@ -91,13 +91,19 @@ def test_a_digest_is_run_once_however_many_ticks_come_while_its_feeds_are_read(
         ticks += 1
         if ticks == 1:
             assert not tick(parts.sessions, now=lambda: b.NOW).digests
-            assert run_due_digests(parts.sessions, fetch=slow, now=lambda: b.NOW) == 0
+            assert (
+                run_due_digests(parts.sessions, fetch=slow, images=parts.images, now=lambda: b.NOW)
+                == 0
+            )
             later = b.NOW + timedelta(minutes=3)  # the first worker is taken for dead
-            assert run_due_digests(parts.sessions, fetch=slow, now=lambda: later) == 1
+            assert (
+                run_due_digests(parts.sessions, fetch=slow, images=parts.images, now=lambda: later)
+                == 1
+            )
         raise FetchError("It is slow.")
 
     assert tick(parts.sessions, now=lambda: b.NOW).digests
-    assert run_due_digests(parts.sessions, fetch=slow, now=lambda: b.NOW) == 0
+    assert run_due_digests(parts.sessions, fetch=slow, images=parts.images, now=lambda: b.NOW) == 0
     with parts.sessions() as session:
         assert session.scalar(select(func.count()).select_from(Campaign)) == 1
 
@@ -119,13 +125,15 @@ def test_a_tick_makes_up_for_one_missed_run_and_for_none_that_is_stale(parts: Pa
     def after(hours: float) -> int:
         with parts.sessions.begin() as session:
             session.get_one(Digest, digest_id).next_run_at = b.NOW - timedelta(hours=hours)
-        run_due_digests(parts.sessions, fetch=b.out_of_reach, now=lambda: b.NOW)
+        run_due_digests(
+            parts.sessions, fetch=b.out_of_reach, images=parts.images, now=lambda: b.NOW
+        )
         with parts.sessions() as session:
             return session.scalar(select(func.count()).select_from(Campaign)) or 0
 
     assert after(hours=30) == 0
     assert after(hours=2) == 1
-    run_due_digests(parts.sessions, fetch=b.out_of_reach, now=lambda: b.NOW)
+    run_due_digests(parts.sessions, fetch=b.out_of_reach, images=parts.images, now=lambda: b.NOW)
     with parts.sessions() as session:
         assert session.scalar(select(func.count()).select_from(Campaign)) == 1
         assert session.get_one(Digest, digest_id).next_run_at > b.NOW
@@ -177,7 +185,12 @@ def test_a_clock_that_goes_back_runs_a_digest_once(parts: Parts) -> None:
             article.published_at = None
     for second in range(5):  # in the hour that comes for the second time
         moment = datetime(2026, 10, 25, 1, 5, second, tzinfo=UTC)
-        run_due_digests(parts.sessions, fetch=b.out_of_reach, now=lambda moment=moment: moment)
+        run_due_digests(
+            parts.sessions,
+            fetch=b.out_of_reach,
+            images=parts.images,
+            now=lambda moment=moment: moment,
+        )
     with parts.sessions() as session:
         assert session.scalar(select(func.count()).select_from(Campaign)) == 1
 
@@ -190,7 +203,9 @@ def test_a_digest_that_failed_for_days_does_not_go_out_when_it_is_mended(parts: 
 
     def hours_later(hours: int) -> str:
         moment = b.NOW + timedelta(hours=hours)
-        run_due_digests(parts.sessions, fetch=b.out_of_reach, now=lambda: moment)
+        run_due_digests(
+            parts.sessions, fetch=b.out_of_reach, images=parts.images, now=lambda: moment
+        )
         with parts.sessions() as session:
             return session.get_one(Digest, digest_id).last_outcome
 
@@ -260,6 +275,8 @@ def test_a_feed_that_breaks_our_reader_stops_neither_its_digest_nor_anything_els
     def broken(url: str, *, etag: str = "", last_modified: str = "") -> Fetched:
         raise RuntimeError("a bug of ours")
 
-    assert run_due_digests(parts.sessions, fetch=broken, now=lambda: b.NOW) == 1
+    assert (
+        run_due_digests(parts.sessions, fetch=broken, images=parts.images, now=lambda: b.NOW) == 1
+    )
     with parts.sessions() as session:
         assert "RuntimeError" in session.get_one(Feed, feed_id).last_error

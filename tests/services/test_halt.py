@@ -124,7 +124,12 @@ def test_no_digest_is_made(parts: Parts) -> None:
         )  # fmt: skip
     halted(parts)
     tomorrow = NOW + timedelta(days=1)
-    assert run_due_digests(parts.sessions, fetch=b.out_of_reach, now=lambda: tomorrow) == 0
+    assert (
+        run_due_digests(
+            parts.sessions, fetch=b.out_of_reach, images=parts.images, now=lambda: tomorrow
+        )
+        == 0
+    )
     with parts.sessions() as session, pytest.raises(Halted):
         run_digest(session, begin_run(session.scalars(select(Digest)).one()), now=NOW)
 

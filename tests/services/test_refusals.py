@@ -31,6 +31,12 @@ def test_what_cannot_be_is_refused_in_one_sentence(sqlite_parts: Parts) -> None:
             )
         with pytest.raises(NotFound, match="updates, partner-promotions"):
             create_campaign(session, made, purpose="nope", subject="x", html="x", now=b.NOW)
+        for image in ("data:image/png;base64,iVBO", "photo.jpg", "/photo.jpg", ""):
+            with pytest.raises(CannotCampaign, match="is not on the web"):
+                create_campaign(
+                    session, made, purpose="updates", subject="x", now=b.NOW,
+                    html=f"<p>x</p><img alt='a > b' src='{image}'>",
+                )  # fmt: skip
         with pytest.raises(Refusal, match="one line"):
             create_campaign(
                 session, made, purpose="updates", subject="x\r\nBcc: y", html="x", now=b.NOW

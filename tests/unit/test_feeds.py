@@ -27,6 +27,7 @@ from mailer.feeds import (
     UnreadableFeed,
     extract_article,
     fetch,
+    fetch_image,
     parse_feed,
 )
 from mailer.feeds.sections import choose_sections
@@ -320,6 +321,11 @@ class _Site(BaseHTTPRequestHandler):
         elif self.headers.get("If-None-Match") == '"same"':
             self.send_response(304)
             self.end_headers()
+        elif self.path in ("/page.html", "/image.jpg"):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html" if "page" in self.path else "image/jpeg")
+            self.end_headers()
+            self.wfile.write(self.headers["Accept"].encode())
         elif self.path == "/missing":
             self.send_error(404)
         else:
@@ -368,6 +374,21 @@ def test_what_a_site_does_wrong_is_said_in_one_sentence(site: str, path: str, sa
     with pytest.raises(FetchError, match=said) as refusal:
         fetch(site + path, allow=ALLOWED, limits=Limits(octets=1_000_000))
     assert "\n" not in str(refusal.value)
+
+
+def test_an_image_is_asked_for_as_one_and_a_page_is_none(site: str) -> None:
+    asked = fetch_image(site + "/image.jpg", seconds=5, allow=ALLOWED)
+    assert b"image/jpeg" in asked
+    assert b"avif" not in asked
+    with pytest.raises(FetchError, match="is “text/html”, not an image"):
+        fetch_image(site + "/page.html", seconds=5, allow=ALLOWED)
+    assert fetch_image(site + "/no-type-said", seconds=5, allow=ALLOWED) == b"hello"
+    with pytest.raises(FetchError, match="larger than 10 MB"):
+        fetch_image(site + "/bomb", seconds=5, allow=ALLOWED)
+    with pytest.raises(FetchError, match="private network"):
+        fetch_image(site + "/image.jpg", seconds=5)
+    with pytest.raises(FetchError, match="too slow"):
+        fetch_image(site + "/dripping", seconds=0.3, allow=ALLOWED)
 
 
 def test_a_packed_page_is_unpacked_piece_by_piece(site: str) -> None:

@@ -50,6 +50,7 @@ def test_tables_are_for_layout_and_pictures_have_words(mail: tuple[str, str, Htm
     for picture in page.iter("img"):
         assert picture.get("alt")
         assert picture.get("width").isdigit()
+        assert picture.get("height").isdigit()
         assert picture.get("src").endswith((".jpg", ".png"))
 
 

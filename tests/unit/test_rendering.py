@@ -55,8 +55,9 @@ def context(**campaign: Any) -> dict[str, Any]:
                 "id": number, "title": f"Story {number} <b>&", "summary": "It happened.\n.\nThen.",
                 "url": f"https://news.test/{number}?a=1&b=2", "section": "Politics",
                 "author": "Ada", "published_at": "2026-11-23T09:00:00+00:00", "language": "en",
+                "paywalled": False, "sources": [],
                 "image": {"url": "https://news.test/i.jpg", "alt": "A port", "caption": "The port",
-                          "credit": "EPA"} if number == 1 else None,
+                          "credit": "EPA", "width": 1200, "height": 675} if number == 1 else None,
             }
             for number in (1, 2, 3)
         ],

@@ -22,7 +22,8 @@ def test_what_is_not_set_has_the_rules_own_days() -> None:
     periods = read_periods({})
     assert {kind.value: period.days for kind, period in periods.items()} == {
         "requests": 7, "unconfirmed": 30, "left": None, "attempts": 90, "feedback": 365,
-        "tests": 30, "actions": 1825, "logs": 30, "inbox": 30, "rejects": 30, "parts": 1,
+        "tests": 30, "actions": 1825, "images": 7, "logs": 30, "inbox": 30, "rejects": 30,
+        "parts": 1,
     }  # fmt: skip
     assert periods[Kind.ATTEMPTS].before(NOW) == NOW - timedelta(days=90)
     assert periods[Kind.LEFT].before(NOW) is None

@@ -24,6 +24,7 @@ from mailer.store.models.content import (
     Variant,
     WantedVariant,
 )
+from mailer.store.models.images import StoredImage, campaign_image
 from mailer.store.models.installation import Installation, Publisher, Worker
 from mailer.store.models.readers import (
     Newsletter,
@@ -70,6 +71,7 @@ __all__ = [
     "RelayDay",
     "RelayState",
     "Seed",
+    "StoredImage",
     "Subscriber",
     "Subscription",
     "Suppression",
@@ -79,5 +81,6 @@ __all__ = [
     "Witness",
     "Worker",
     "attempt",
+    "campaign_image",
     "delivery",
 ]

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from mailer.domain.canary import CanaryOrder
 from mailer.domain.rules import Rules
 from mailer.store.models.base import Base, BigId, id_column, newsletter_key
+from mailer.store.models.images import StoredImage, campaign_image
 from mailer.store.models.readers import Newsletter, Purpose
 
 
@@ -54,6 +55,7 @@ class Article(Base):
     author: Mapped[str]
     section: Mapped[str]
     language: Mapped[str]
+    paywalled: Mapped[bool] = mapped_column(server_default=false())  # for subscribers only
     published_at: Mapped[datetime | None]
     added_at: Mapped[datetime]
     updated_at: Mapped[datetime | None]
@@ -198,6 +200,7 @@ class Campaign(Base):
 
     newsletter: Mapped[Newsletter] = relationship()
     purpose: Mapped[Purpose] = relationship()
+    images: Mapped[list[StoredImage]] = relationship(secondary=campaign_image)
     canary: Mapped[Canary | None] = relationship(cascade="all, delete-orphan")
     approval: Mapped[Approval | None] = relationship(cascade="all, delete-orphan")
 

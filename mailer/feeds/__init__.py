@@ -7,6 +7,7 @@ Every byte here is from outside. `fetch` refuses to be led into private networks
 from mailer.feeds.extract import NoArticle, extract_article
 from mailer.feeds.fetch import Fetched, FetchError, Limits, NotModified, fetch
 from mailer.feeds.parse import ParsedFeed, UnreadableFeed, parse_feed
+from mailer.feeds.probe import probe
 
 __all__ = [
     "FetchError",
@@ -19,4 +20,5 @@ __all__ = [
     "extract_article",
     "fetch",
     "parse_feed",
+    "probe",
 ]

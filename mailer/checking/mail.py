@@ -15,8 +15,8 @@ from lxml.html import HtmlElement, HTMLParser
 
 from mailer.checking.css import Sheet, read_sheet
 
-LARGEST = 1_000_000
-"""Characters of HTML that are looked at; a mail that has more is too large ten times over."""
+LARGEST = 500_000
+"""Characters of HTML that are looked at; a mail that has more is too large five times over."""
 
 _SHOWN = 60
 _EMPTY = "<html><body></body></html>"

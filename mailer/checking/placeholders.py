@@ -17,7 +17,8 @@ _FOREIGN = re.compile(
     r"|<%=?[^<>\n]{1,60}%>"
 )
 _UNFINISHED = re.compile(
-    r"\blorem ipsum\b|\b(?:TODO|FIXME|TKTK)\b|\[(?:name|first name|your name|date|link|title)\]"
+    r"\b[Ll]orem [Ii]psum\b"
+    r"|\b(?:TODO|FIXME|TKTK)\b|\[(?:name|first name|your name|date|link|title)\]"
     r"|\bundefined undefined\b|\[object Object\]"
 )
 _MOST_NAMED = 10

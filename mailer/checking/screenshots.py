@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _SECONDS = 25.0
-_SOURCE = re.compile(r"""(<img\b[^>]{0,2000}?\bsrc=)(["'])(https?://[^"']{1,2000})\2""", re.I)
+_SOURCE = re.compile(r"""(<img\b[^>]{0,300}?\bsrc=)(["'])(https?://[^"']{1,2000})\2""", re.I)
 _MOST_PICTURES = 30
 
 Picture = Callable[[str], tuple[str, bytes] | None]

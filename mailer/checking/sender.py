@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from mailer.checking.findings import Finding, Level
-from mailer.checking.mail import Mail, words_of
+from mailer.checking.mail import Mail
 from mailer.domain.urls import is_loopback
 
 _LEAST_SHARE = 0.6
@@ -38,7 +38,7 @@ def address_findings(mail: Mail) -> Iterator[Finding]:
             "Give it one: `mailer newsletter edit NAME --postal-address`.",
         )  # fmt: skip
         return
-    there = set(_WORD.findall(words_of(mail.root, 2_000_000).lower()))
+    there = set(_WORD.findall(" ".join(mail.root.itertext()).lower()))
     if sum(word in there for word in wanted) < _LEAST_SHARE * len(wanted):
         yield Finding(
             Level.ERROR, "address", "HTML part", "The postal address does not stand in the mail.",

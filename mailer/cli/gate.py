@@ -31,7 +31,7 @@ def let_pass(
     effort: Effort = BEFORE_SENDING,
     begins: bool = True,
 ) -> list[str]:
-    """Check a campaign that has not begun; return the errors that `force` lets pass.
+    """Check a campaign that has not begun; return the names of what `force` lets pass.
 
     Raises CheckFailed for errors otherwise, and, where it `begins` now, what would keep it from
     that anyway. It is called before the transaction that starts the campaign: it may take seconds.
@@ -52,4 +52,4 @@ def let_pass(
     warnings = sum(finding.level is Level.WARNING for finding in report.findings)
     if warnings:
         say(f"The check found {warnings} warnings: see `mailer campaign check {number}`.")
-    return [f"{finding.check}: {finding.what}" for finding in report.errors]
+    return sorted({finding.check for finding in report.errors})

@@ -5,7 +5,6 @@ The page cannot run scripts and reaches no network: the pictures in the mail are
 
 from __future__ import annotations
 
-import html as markup
 import re
 import shutil
 import subprocess
@@ -19,6 +18,8 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-sta
 _SECONDS = 25.0
 _SOURCE = re.compile(r"""(<img\b[^>]{0,300}?\bsrc=)(["'])(https?://[^"']{1,2000})\2""", re.I)
 _MOST_PICTURES = 30
+_DOCTYPE = re.compile(r"\s*<!doctype[^<>]{0,300}>", re.I)
+_GOES_ELSEWHERE = re.compile(r"<meta\b[^<>]{0,300}\brefresh\b[^<>]{0,300}>", re.I)
 
 Picture = Callable[[str], tuple[str, bytes] | None]
 """Returns an address's media type and octets; None where there is nothing to show."""
@@ -69,12 +70,12 @@ def screenshot(html: str, view: View, program: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="mailer-check-") as name:
         folder = Path(name)
         page, picture = folder / "mail.html", folder / "picture.png"
-        page.write_text(_framed(html, view), "utf-8", errors="replace")
+        page.write_text(_still(html), "utf-8", errors="replace")
         scheme = "0" if view.dark else "1"
         command = [
             program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-extensions",
             "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars", "--mute-audio",
-            "--virtual-time-budget=3000",  # else it may be taken before the frame is painted
+            "--virtual-time-budget=3000",
             f"--user-data-dir={folder / 'profile'}",
             "--host-resolver-rules=MAP * ~NOTFOUND",
             f"--blink-settings=preferredColorScheme={scheme}",
@@ -93,11 +94,15 @@ def screenshot(html: str, view: View, program: str) -> bytes:
         return picture.read_bytes()
 
 
-def _framed(html: str, view: View) -> str:
-    """Return a page with the mail in a frame that may do nothing: no script, no form, no visit."""
+def _still(html: str) -> str:
+    """Return the page as one that runs nothing, loads nothing and goes nowhere.
+
+    No frame around it: those are painted by a process of their own, often after the picture.
+    """
+    begins = _DOCTYPE.match(html)
+    rest = _GOES_ELSEWHERE.sub("", html[begins.end() if begins else 0 :])
     return (
-        '<!DOCTYPE html><meta charset="utf-8"><style>:root { color-scheme: light dark }'
-        f" body {{ margin: 0 }} iframe {{ border: 0; width: {view.width}px;"
-        f" height: {view.height}px }}"
-        f'</style><iframe sandbox srcdoc="{markup.escape(html)}"></iframe>'
+        '<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
+        f"{rest}"
     )

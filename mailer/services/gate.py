@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from mailer.checking.content import content_findings
@@ -33,7 +33,9 @@ class CheckFailed(Refusal):
 def is_to_be_checked(campaign: Campaign) -> bool:
     """Say whether the campaign has not begun, so that it can still be kept from going."""
     before = (CampaignState.DRAFT, CampaignState.SCHEDULED)
-    held = campaign.state == CampaignState.PAUSED and campaign.resume_state == "preparing"
+    held = (
+        campaign.state == CampaignState.PAUSED and campaign.resume_state == CampaignState.PREPARING
+    )
     return campaign.checked_at is None and (campaign.state in before or held)
 
 
@@ -83,6 +85,20 @@ def hold(session: Session, campaign: Campaign, reason: str) -> None:
     digest = session.get(Digest, campaign.digest_id) if campaign.digest_id else None
     if digest is not None and digest.last_outcome.startswith(f"campaign {campaign.id}"):
         digest.last_outcome = f"campaign {campaign.id} is held: {reason}"
+
+
+def held_campaigns(session: Session) -> list[tuple[int, str]]:
+    """Return the campaigns that were paused before their first mail, and why."""
+    rows = session.execute(
+        select(Campaign.id, Campaign.paused_reason)
+        .where(
+            Campaign.state == CampaignState.PAUSED.value,
+            Campaign.resume_state == CampaignState.PREPARING.value,
+            Campaign.checked_at.is_(None),
+        )
+        .order_by(Campaign.id)
+    )
+    return [(number, reason) for number, reason in rows]
 
 
 def _sentence(found: Sequence[Finding]) -> str:

@@ -12,7 +12,7 @@ from mailer.domain.errors import Refusal
 from mailer.rendering.environment import built_in_folder
 from mailer.services.campaign_course import resume_campaign
 from mailer.services.digests import add_digest, begin_run, run_digest
-from mailer.services.gate import waive
+from mailer.services.gate import held_campaigns, waive
 from mailer.services.overview import overview
 from mailer.store.models import Campaign, Digest, Variant
 from mailer.wiring import Parts
@@ -65,6 +65,7 @@ def test_a_digest_with_errors_is_held_before_its_first_mail_and_says_why(
         assert f"`mailer campaign resume {held} --force`" in shown["reason"]
         outcome = session.scalars(select(Digest.last_outcome)).one()
         assert outcome.startswith(f"campaign {held} is held: The check found an error.")
+        assert [number for number, _ in held_campaigns(session)] == [held]
     resume(parts, held)
     with pytest.raises(Refusal, match="no link to leave"):
         prepare(parts, held)

@@ -5,6 +5,7 @@ The page cannot run scripts and reaches no network: the pictures in the mail are
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -84,7 +85,10 @@ def screenshot(html: str, view: View, program: str) -> bytes:
             page.as_uri(),
         ]  # fmt: skip
         try:
-            ended = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
+            ended = subprocess.run(
+                command, capture_output=True, timeout=_SECONDS, check=False,
+                env={"PATH": os.defpath, "HOME": name},  # nothing of ours, keys least of all
+            )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise NoPicture(f"the browser took longer than {_SECONDS:g} seconds") from None
         except OSError as error:

@@ -15,8 +15,9 @@ ABSENT = "none"
 WARNS_FROM, BLOCKS_FROM = 3.0, 5.0
 
 _VERDICT = re.compile(r"^X-Spam-Status:.*?score=(-?\d+(?:\.\d+)?)", re.MULTILINE)
-_RULE = re.compile(r"^\s*(-?\d+\.\d+) (\w+)\s+(.*)$", re.MULTILINE)
-_LOCAL = {"spamassassin": ("-L", "-t")}
+_RULE = re.compile(r"^\s*(-?\d+(?:\.\d+)?) ([A-Z][A-Z0-9_]+)\s+(.*)$", re.MULTILINE)
+_LOCAL = {"spamassassin": ("-L", "-t", "-x")}
+# Rules that miss the traces of the way that a mail took; ours has not been anywhere yet.
 _MEANT_FOR_DELIVERED = frozenset({"NO_RELAYS", "NO_RECEIVED"})
 
 
@@ -52,7 +53,6 @@ def judge(eml: bytes, program: str, seconds: float) -> Score | None:
     """Return what the program says, by its local tests alone; None where it says nothing."""
     name = program.rpartition("/")[2]
     options = _LOCAL.get(name, ("-R",) if name == "spamc" else ())
-    # Its rules look for a trace of the way that a mail took; ours has not been anywhere yet.
     ended = subprocess.run(
         [program, *options], input=eml, capture_output=True, timeout=seconds, check=False
     )

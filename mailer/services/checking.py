@@ -40,7 +40,6 @@ Probe = Callable[..., Reached]
 _MOST_VARIANTS = 12
 _AT_ONCE = 16
 _DNS_SECONDS = 3.0
-_SPAM_SECONDS = 20.0
 _READER = "reader@example.com"
 
 
@@ -195,7 +194,7 @@ def _answers(mails: list[Mail], sender: str, asked: Asked, effort: Effort) -> li
         if effort.spam:
             longest = max((mail.eml for mail in mails), key=len)
             answers.append(
-                pool.submit(lambda: list(spam_findings(longest, asked.spamassassin, _SPAM_SECONDS)))
+                pool.submit(lambda: list(spam_findings(longest, asked.spamassassin, effort.total)))
             )
         return [finding for answer in answers for finding in answer.result()]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 
 import pytest
@@ -32,6 +33,7 @@ from mailer.checking.sender import (
     leaving_findings,
     own_url_findings,
 )
+from mailer.checking.spam import spam_findings
 from mailer.checking.structure import (
     heading_findings,
     image_findings,
@@ -187,6 +189,28 @@ def test_what_nobody_reads_or_knows_has_no_contrast(body) -> None:
 def test_what_is_gone_is_an_error_and_what_cannot_be_reached_a_warning(reached, level) -> None:
     judged = list(answer_findings({Target("https://x.ng/a", False, "line 1"): reached}))
     assert [each.level.value for each in judged] == ([level] if level else [])
+
+
+@pytest.mark.skipif(shutil.which("spamassassin") is None, reason="SpamAssassin is not installed")
+def test_what_spamassassin_takes_for_spam_is_an_error_and_our_digest_is_not() -> None:
+    gtube = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
+    spam = b"Subject: x\r\n\r\n" + gtube + b"\r\n"
+    (judged,) = spam_findings(spam, "spamassassin", 60)
+    assert (judged.level, "GTUBE" in judged.what) == (Level.ERROR, True)
+    pictures = {picture: f"https://kassa.ng/{picture}.jpg" for picture in PICTURES}
+    digest = sample_message("digest", "en", own_templates=None, pictures=pictures)
+    (judged,) = spam_findings(digest.personalise(sample_reader()), "spamassassin", 60)
+    assert judged.level is Level.NOTE
+    assert float(judged.what.split()[2]) < 1.0
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("none", "switched off"), ("no-such-program", "not installed"), ("sleep", "gave no score")],
+)
+def test_without_spamassassin_that_is_said_and_no_more(command, words) -> None:
+    (judged,) = spam_findings(b"Subject: x\r\n\r\n", command, 5)
+    assert (judged.level, words in judged.what) == (Level.WARNING, True)
 
 
 def test_a_picture_that_is_a_page_is_none() -> None:

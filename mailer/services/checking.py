@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,7 +28,7 @@ from mailer.checking.spam import spam_findings
 from mailer.domain.addresses import wire_address
 from mailer.domain.mail_dns import is_reserved
 from mailer.domain.reached import Reached
-from mailer.rendering import CompiledMessage, DkimSigner
+from mailer.rendering import CannotWorkOut, CompiledMessage, DkimSigner, ReaderValues
 from mailer.services.choosing import Home, nobody
 from mailer.services.renderer import Renderer
 from mailer.services.topics import topics_of
@@ -164,10 +165,20 @@ def mails_of(
         own_url=renderer.public_url,
         told=tuple(_told(campaign)),
     )
-    return [
-        read_mail(eml, about)
-        for eml in dict.fromkeys(each.personalise(values) for each in compiled)
-    ]
+    return [read_mail(eml, about) for eml in dict.fromkeys(_filled(compiled, values))]
+
+
+def _filled(compiled: list[CompiledMessage], values: ReaderValues) -> list[bytes]:
+    """Return the mails for the sample reader.
+
+    A part that cannot be worked out fails the mail to one reader and no other, so that it is left
+    out here too; raises CannotWorkOut where nothing is left.
+    """
+    filled = []
+    for message in compiled:
+        with suppress(CannotWorkOut):
+            filled.append(message.personalise(values))
+    return filled or [compiled[0].personalise(values)]
 
 
 def published_keys(signer: DkimSigner) -> list[Key]:

@@ -154,3 +154,13 @@ def test_the_page_shows_what_was_found_and_says_that_there_is_no_browser(
     assert "“/story” leads nowhere from a mail." in page
     assert "default-src" in page
     assert "“/story” leads nowhere" in weekly("campaign", "check", number).out
+
+
+def test_template_check_says_for_what_a_digest_would_be_held(weekly, home) -> None:
+    assert weekly("template", "copy", "digest", "--as", "friday").status == 0
+    assert weekly("template", "check", "--json").document == []
+    body = home / "templates" / "friday" / "body.html"
+    body.write_text("<p>{{ newsletter.postal_address }}</p>", "utf-8")
+    (told,) = weekly("template", "check", "--json").document
+    assert told["what"] == "template friday"
+    assert told["says"].startswith("It would be held: unsubscribe: There is no link to leave.")

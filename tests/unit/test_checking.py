@@ -24,7 +24,7 @@ from mailer.checking.links import (
     link_findings,
     targets,
 )
-from mailer.checking.mail import About, Mail, read_mail
+from mailer.checking.mail import About, Mail
 from mailer.checking.placeholders import placeholder_findings
 from mailer.checking.screenshots import with_pictures
 from mailer.checking.sender import (
@@ -43,7 +43,7 @@ from mailer.checking.structure import (
     title_findings,
 )
 from mailer.domain.reached import Reached
-from mailer.services.template_samples import PICTURES, sample_message, sample_reader
+from mailer.services.template_samples import PICTURES, sample_mail, sample_message, sample_reader
 
 OWN = "https://letters.kassa.ng"
 LEAVE, CHOOSE = f"{OWN}/u/x", f"{OWN}/p/x"
@@ -275,9 +275,7 @@ def test_hostile_html_ends_quickly(html) -> None:
 def test_our_own_mails_have_only_notes(name, locale) -> None:
     pictures = {picture: f"https://kassa.ng/{picture}.jpg" for picture in PICTURES}
     compiled = sample_message(name, locale, own_templates=None, pictures=pictures)
-    reader = sample_reader()
-    about = About("12", reader.unsubscribe_url, reader.preferences_url, "https://news.example")
-    made = read_mail(compiled.personalise(reader), about)
+    made = sample_mail(compiled, locale)
     judged = [
         each for each in content_findings([made])
         if each.level is not Level.NOTE and each.check != "headers"

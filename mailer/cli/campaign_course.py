@@ -138,16 +138,16 @@ def schedule(
     order = _canary(canary, canary_limit, canary_wait)
     wall = parse_wall(at) if reader_local_time else None
     parts = open_installation()
-    forced = let_pass(parts, campaign_id, force=force)
     with reading(parts.sessions) as session:  # looks at all readers: nobody waits for that
-        zones = readers_zones(session) if reader_local_time else set()
+        newsletter = find_campaign(session, campaign_id).newsletter
+        if wall is None:
+            ahead = parse_when(at, newsletter.timezone, now=parts.now())
+        else:
+            ahead = first_in_own_time(newsletter, wall, readers_zones(session))
+    forced = let_pass(parts, campaign_id, force=force)
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
         now = parts.now()
-        if wall is None:
-            ahead = parse_when(at, campaign.newsletter.timezone, now=now)
-        else:
-            ahead = first_in_own_time(campaign.newsletter, wall, zones)
         schedule_campaign(session, campaign, ahead, local_at=wall, canary=order, now=now)
         waive(campaign, forced, now=now)
         session.flush()

@@ -164,3 +164,32 @@ def test_template_check_says_for_what_a_digest_would_be_held(weekly, home) -> No
     (told,) = weekly("template", "check", "--json").document
     assert told["what"] == "template friday"
     assert told["says"].startswith("It would be held: unsubscribe: There is no link to leave.")
+
+
+def test_a_digest_that_a_worker_held_goes_only_by_force(weekly, home) -> None:
+    Path("story.html").write_text(STORY, "utf-8")
+    assert weekly("template", "copy", "digest", "--as", "friday").status == 0
+    body = home / "templates" / "friday" / "body.html"
+    body.write_text("<p>{{ newsletter.postal_address }}</p>", "utf-8")
+    for line in (
+        ["article", "add", "weekly", "story.html"],
+        ["digest", "add", "weekly", "friday", "--purpose", "updates", "--cron", "0 7 * * FRI",
+         "--template", "friday", "--min-articles", "1"],
+        ["digest", "run", "weekly", "friday", "--no-fetch"],
+        ["worker", "--until-idle"],
+    ):  # fmt: skip
+        ended = weekly(*line)
+        assert ended.status == 0, ended.err
+    assert state(weekly, "1") == "paused"
+    assert "campaign 1 is held: The check found an error." in weekly("digest", "list", "weekly").out
+    checks = weekly("doctor", "--json").document
+    assert "There is no link to leave." in next(
+        each["says"] for each in checks if each["check"] == "campaigns"
+    )
+    ended = weekly("campaign", "resume", "1")
+    assert (ended.status, state(weekly, "1")) == (1, "paused")
+    assert "no link to leave" in ended.err
+    assert weekly("campaign", "resume", "1", "--force").status == 0
+    trail = weekly("publisher", "trail", "--json").document
+    assert trail[0]["details"] == {"campaign": 1, "forced": ["unsubscribe"]}
+    assert state(weekly, "1") == "preparing"

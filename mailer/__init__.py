@@ -7,7 +7,8 @@ Two flows, and where they pass:
               → web.consent (POST) → services.signup.confirm → given → active
 
     digest    services.articles → services.digests (due) → services.campaigns (content frozen)
-              → services.preparing: compile once (rendering), plan (store.ledger.plan)
+              → services.preparing: compile once (rendering), look at it (services.gate, checking),
+                plan (store.ledger.plan)
               → services.sending: claim → services.conversation: compose → offer → gate
               → hand over (transports) → settle, together with the next one's gate
 

@@ -94,6 +94,12 @@ FIELDS = (
     Field("MAILER_TRUSTED_PROXIES", "whose `X-Forwarded-For` is believed (commas)", "none"),
     Field("MAILER_FETCH_ALLOW", "private hosts that feeds may be fetched from (commas)", "none"),
     Field(
+        "MAILER_SPAMASSASSIN",
+        "what judges mails as spam before they go (docs/how-to/check.md): `spamassassin`, `spamc`, "
+        "a path, or `none`",
+        "spamassassin",
+    ),
+    Field(
         "MAILER_OPERATOR",
         "who the audit trail says has acted; for accounts that several people share",
         "the user (the one behind `sudo`) and the machine",
@@ -149,6 +155,7 @@ class Settings:
     evidence: frozenset[str]  # of `EVIDENCE`
     trusted_proxies: tuple[str, ...]
     fetch_allow: frozenset[str]
+    spamassassin: str
     operator: str
     dkim: Mapping[str, str]  # by name; `mailer.signing` makes a signer of them
     keys: Mapping[str, str]
@@ -213,6 +220,7 @@ def _build(given: Mapping[str, str], home: Path, operator: str) -> Settings:
         evidence=_evidence(given.get("MAILER_EVIDENCE")),
         trusted_proxies=_proxies(given.get("MAILER_TRUSTED_PROXIES")),
         fetch_allow=frozenset(_list(given.get("MAILER_FETCH_ALLOW"))),
+        spamassassin=given.get("MAILER_SPAMASSASSIN") or "spamassassin",
         operator=operator,
         dkim={key: text for key, text in given.items() if key.startswith("MAILER_DKIM_") and text},
         keys=_keys(given, home / "keys"),

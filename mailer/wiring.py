@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Engine
 
+from mailer.checking import dns_lookup
 from mailer.domain.checkpoints import SigningKey
 from mailer.domain.errors import Refusal
 from mailer.domain.links import Links
@@ -27,10 +28,11 @@ from mailer.domain.replies import Stage
 from mailer.domain.tokens import TokenSigner
 from mailer.doorbell import Doorbell
 from mailer.embedded.valkey import running_url
-from mailer.feeds import fetch, fetch_image
+from mailer.feeds import fetch, fetch_image, probe
 from mailer.logs import log_to_stderr
 from mailer.rendering import DkimSigner
 from mailer.services.articles import Fetch
+from mailer.services.checking import Asked
 from mailer.services.checkpoints import Notary
 from mailer.services.composing import Composer, MailIdentity
 from mailer.services.erasing import Places
@@ -113,6 +115,17 @@ class Parts:
             public_url=self.settings.public_url,
             suppression_key=self.suppression_key,
             message_id_of=self.identity.message_id,
+        )
+
+    @property
+    def asked(self) -> Asked:
+        """Who can be asked about a mail before it goes. Our own pictures are our own business."""
+        own = urlsplit(self.settings.public_url).netloc
+        return Asked(
+            partial(probe, allow=self.settings.fetch_allow | {own}),
+            dns_lookup.system_resolver,
+            self.settings.spamassassin,
+            self.dkim,
         )
 
     @property

@@ -20,6 +20,9 @@ from mailer.store.models import Article, Newsletter, Subscriber, Variant
 from mailer.transports.memory import MemoryTransport
 from mailer.wiring import Parts
 
+OWED = '<p><a href="{{ links.unsubscribe }}">Leave</a> {{ newsletter.postal_address }}</p>'
+"""Without which no mail goes."""
+
 SECTIONS = ("Politics", "Culture", "Sport", "")
 
 
@@ -30,7 +33,8 @@ def write_template(parts: Parts, name: str = "own", **files: str) -> str:
     named = {"subject": "subject.txt", "preheader": "preheader.txt", "html": "body.html",
              "text": "body.txt"}  # fmt: skip
     for key, file in named.items():
-        (own / file).write_text(files.get(key, "x"), "utf-8")
+        owed = OWED if key == "html" else ""
+        (own / file).write_text(files.get(key, "x") + owed, "utf-8")
     return name
 
 

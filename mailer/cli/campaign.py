@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mailer.cli import campaign_breaking, campaign_course, campaign_reconcile
+from mailer.cli import campaign_breaking, campaign_check, campaign_course, campaign_reconcile
 from mailer.cli.campaign_fields import canary_sentence, left_out_sentences
 from mailer.cli.console import (
     AsJson,
@@ -37,6 +37,7 @@ from mailer.services.reports import deliveries, report
 from mailer.store.engine import reading
 
 app = typer.Typer()
+app.add_typer(campaign_check.app)
 app.add_typer(campaign_course.app)
 app.add_typer(campaign_breaking.app)
 app.add_typer(campaign_reconcile.app)

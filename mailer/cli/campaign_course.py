@@ -9,6 +9,7 @@ import typer
 
 from mailer.cli.campaign_fields import campaign_sentence
 from mailer.cli.console import AsJson, Yes, answer, ask, example
+from mailer.cli.gate import Force, let_pass
 from mailer.cli.noting import note
 from mailer.cli.opening import open_installation
 from mailer.cli.pausing import let_others_write
@@ -24,6 +25,7 @@ from mailer.services.campaign_course import (
     start_campaign,
 )
 from mailer.services.deciding import Decision, decide
+from mailer.services.gate import waive
 from mailer.services.lookup import find_campaign
 from mailer.services.own_time import first_in_own_time, readers_zones
 from mailer.services.reports import report
@@ -71,10 +73,13 @@ def send(
     canary: CanarySize = "",
     canary_limit: CanaryLimit = _LIMIT,
     canary_wait: CanaryWait = _WAIT,
+    force: Force = False,
     watch: Watch = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fix the audience and hand the campaign to the workers.
+    """Check the mail, fix the audience and hand the campaign to the workers.
+
+    The check is that of `mailer campaign check`; errors keep the campaign from going.
 
     With --canary, a sample gets it first. When all of the sample have been tried and the wait is
     over, the campaign goes on by itself, or is paused and says why: also where more than 10% of
@@ -83,13 +88,18 @@ def send(
     spread = parse_duration(over) if over else timedelta()
     order = _canary(canary, canary_limit, canary_wait)
     parts = open_installation()
+    forced = let_pass(parts, campaign_id, force=force)
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
         start_campaign(
             session, campaign, over=spread, in_own_time=False, canary=order, now=parts.now()
         )
+        waive(campaign, forced, now=parts.now())
         session.flush()
-        note(parts, session, "campaign send", campaign=campaign.id, over=over, canary=canary)
+        note(
+            parts, session, "campaign send", campaign=campaign.id, over=over, canary=canary,
+            forced=forced,
+        )  # fmt: skip
         fields = report(session, campaign)
     parts.doorbell.ring_prepare(fields["campaign_id"])
     tell(parts, fields, watch=watch, as_json=as_json)
@@ -115,9 +125,10 @@ def schedule(
     canary: CanarySize = "",
     canary_limit: CanaryLimit = _LIMIT,
     canary_wait: CanaryWait = _WAIT,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let the workers send a draft at a time.
+    """Check the mail, and let the workers send a draft at a time.
 
     With --reader-local-time it is frozen when the first reader's clock shows that time, and comes
     to everybody when their own clock does.
@@ -128,19 +139,21 @@ def schedule(
     wall = parse_wall(at) if reader_local_time else None
     parts = open_installation()
     with reading(parts.sessions) as session:  # looks at all readers: nobody waits for that
-        zones = readers_zones(session) if reader_local_time else set()
+        newsletter = find_campaign(session, campaign_id).newsletter
+        if wall is None:
+            ahead = parse_when(at, newsletter.timezone, now=parts.now())
+        else:
+            ahead = first_in_own_time(newsletter, wall, readers_zones(session))
+    forced = let_pass(parts, campaign_id, force=force)
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
         now = parts.now()
-        if wall is None:
-            ahead = parse_when(at, campaign.newsletter.timezone, now=now)
-        else:
-            ahead = first_in_own_time(campaign.newsletter, wall, zones)
         schedule_campaign(session, campaign, ahead, local_at=wall, canary=order, now=now)
+        waive(campaign, forced, now=now)
         session.flush()
         note(
             parts, session, "campaign schedule", campaign=campaign.id, at=ahead.isoformat(),
-            local_at=campaign.local_at, canary=canary,
+            local_at=campaign.local_at, canary=canary, forced=forced,
         )  # fmt: skip
     with reading(parts.sessions) as session:  # counts the audience: nobody waits for that
         fields = report(session, find_campaign(session, campaign_id))
@@ -165,17 +178,21 @@ def pause(
 
 
 @app.command(epilog=example("mailer campaign resume 7 --watch"))
-def resume(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = False) -> None:
+def resume(
+    campaign_id: CampaignId, force: Force = False, watch: Watch = False, as_json: AsJson = False
+) -> None:
     """Go on where a paused campaign stood.
 
-    One that was paused by its canary goes to all.
+    One that was paused by its canary goes to all. One that the check held is checked again.
     """
     parts = open_installation()
+    forced = let_pass(parts, campaign_id, force=force, begins=False)
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
         resume_campaign(session, campaign, now=parts.now())
+        waive(campaign, forced, now=parts.now())
         session.flush()
-        note(parts, session, "campaign resume", campaign=campaign.id)
+        note(parts, session, "campaign resume", campaign=campaign.id, forced=forced)
         fields = report(session, campaign)
     parts.doorbell.ring_prepare(fields["campaign_id"])
     parts.doorbell.ring_send()
@@ -201,12 +218,16 @@ def cancel(
 
 
 @app.command(epilog=example("mailer campaign approve 7 --watch"))
-def approve(campaign_id: CampaignId, watch: Watch = False, as_json: AsJson = False) -> None:
+def approve(
+    campaign_id: CampaignId, force: Force = False, watch: Watch = False, as_json: AsJson = False
+) -> None:
     """Let a campaign go that waits for its editor's word, on your own; `cancel` stops it."""
     parts = open_installation()
+    forced = let_pass(parts, campaign_id, force=force, begins=False)
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
-        approve_by_hand(session, campaign, parts.operator, now=parts.now())
+        approve_by_hand(session, campaign, parts.operator, forced=forced, now=parts.now())
+        waive(campaign, forced, now=parts.now())
         session.flush()
         fields = report(session, campaign)
     parts.doorbell.ring_prepare(fields["campaign_id"])

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mailer.cli.console import shown
+from mailer.domain.campaigns import CampaignState
 from mailer.domain.canary import CanaryState
 
 
 def campaign_sentence(report: Mapping[str, Any]) -> str:
-    """Return the state and the counts that are not zero."""
+    """Return the state, of one that is paused why, and the counts that are not zero."""
     counts = ", ".join(f"{count} {state}" for state, count in report["counts"].items() if count)
     audience = report["audience"]
     reach = f" to {audience} readers" if isinstance(audience, int) and audience else ""
@@ -22,8 +23,10 @@ def campaign_sentence(report: Mapping[str, Any]) -> str:
             f"Campaign {report['campaign_id']} “{report['subject']}”{reach} waits until "
             f"{shown(waits['until'])} for {asked}."
         )
+    paused = report["state"] == CampaignState.PAUSED and report.get("paused_reason")
+    state = f"{report['state']} ({paused})" if paused else report["state"]
     return (
-        f"Campaign {report['campaign_id']} “{report['subject']}”{reach} is {report['state']}"
+        f"Campaign {report['campaign_id']} “{report['subject']}”{reach} is {state}"
         f"{f': {counts}' if counts else ''}{f'; canary: {canary}' if canary else ''}."
     )
 

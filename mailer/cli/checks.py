@@ -91,6 +91,7 @@ def _database_and_workers(settings: Settings) -> Iterator[Finding]:
     from mailer.services.alignment import sender_domains
     from mailer.services.alive import alive_workers
     from mailer.services.feeds import broken_feeds
+    from mailer.services.gate import held_campaigns
     from mailer.store.engine import reading
     from mailer.wiring import open_parts
 
@@ -110,6 +111,7 @@ def _database_and_workers(settings: Settings) -> Iterator[Finding]:
             checkpoint_finding(session, parts.notary, now=parts.now()),
         ]
         broken = broken_feeds(session, now=parts.now())
+        held = held_campaigns(session)
     if queues:
         yield Finding("workers", True, f"alive: {', '.join(sorted(queues))}")
     else:
@@ -117,6 +119,7 @@ def _database_and_workers(settings: Settings) -> Iterator[Finding]:
         yield Finding("workers", False, advice)
     yield from protection
     yield _feeds(broken)
+    yield _held(held)
     if aligned is not None:
         yield aligned
     yield from dns_findings(domains, parts.dkim)
@@ -134,6 +137,14 @@ def _feeds(broken: list[dict[str, Any]]) -> Finding:
         "feeds", True, f"broken for a day or more: {named} Mend, or `mailer feed remove`.",
         warns=True,
     )  # fmt: skip
+
+
+def _held(campaigns: list[tuple[int, str]]) -> Finding:
+    """Say which campaigns wait for a person before their first mail."""
+    if not campaigns:
+        return Finding("campaigns", True, "none is held before its first mail")
+    named = "; ".join(f"campaign {number}: {reason}" for number, reason in campaigns)
+    return Finding("campaigns", True, f"held before the first mail: {named}", warns=True)
 
 
 def _redis(settings: Settings) -> Finding:

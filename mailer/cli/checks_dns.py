@@ -11,12 +11,13 @@ from functools import partial
 
 from dns.resolver import Resolver
 
-from mailer.cli import dns_lookup
+from mailer.checking import dns_lookup
+from mailer.checking.dns_lookup import Lookup, Unanswered
+from mailer.checking.domains import keys_judged, sender_judged
 from mailer.cli.checks import Finding
-from mailer.cli.dns_lookup import Lookup, Unanswered
-from mailer.domain.dmarc import Walk, judge_dmarc
-from mailer.domain.mail_dns import is_reserved, judge_dkim_key, judge_spf
+from mailer.domain.mail_dns import is_reserved
 from mailer.rendering import DkimSigner
+from mailer.services.checking import published_keys
 
 SECONDS = 3.0
 """For all questions about one domain."""
@@ -59,26 +60,13 @@ def _examined(asked: tuple[str, Examination], resolver: Resolver) -> list[Findin
 
 
 def _sender(domain: str, signer: DkimSigner | None, lookup: Lookup) -> Iterator[Finding]:
-    yield Finding("SPF", *judge_spf(domain, lookup.texts(domain)))
-    walk = _walked(domain, lookup)
-    signed_for = None
-    if signer is not None and signer.domain != domain and not is_reserved(signer.domain):
-        signed_for = _walked(signer.domain, lookup)
-    yield Finding("DMARC", *judge_dmarc(walk, signed_for))
+    for judged in sender_judged(domain, signer.domain if signer else None, lookup):
+        yield Finding(judged.subject, *judged.judgement)
 
 
 def _keys(signer: DkimSigner, lookup: Lookup) -> Iterator[Finding]:
-    for key in signer.keys:
-        name = f"{key.selector}._domainkey.{signer.domain}"
-        judged = judge_dkim_key(name, lookup.texts(name), str(key.algorithm), key.public)
-        yield Finding("DKIM in DNS", *judged)
-
-
-def _walked(domain: str, lookup: Lookup) -> Walk:
-    walk = Walk(domain)
-    while (name := walk.next()) is not None:
-        walk.tell(lookup.texts(name))
-    return walk
+    for judged in keys_judged(published_keys(signer), lookup):
+        yield Finding(judged.subject, *judged.judgement)
 
 
 def _not_looked_up(domain: str, unanswered: Unanswered) -> Finding:

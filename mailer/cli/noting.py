@@ -52,4 +52,4 @@ def looked(parts: Parts, action: str, *, reader: int | None = None, **details: A
 
 
 def _given(details: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in details.items() if value not in (None, "", False)}
+    return {name: value for name, value in details.items() if value not in (None, "", False, [])}

@@ -115,20 +115,27 @@ def preview(
 
 @app.command(epilog=example("mailer template check"))
 def check(as_json: AsJson = False) -> None:
-    """Render every template in every language, and name every sentence that is not translated."""
+    """Render every template in every language, and name every sentence that is not translated.
+
+    Of your own it also says what `mailer campaign check` would find errors in.
+    """
     from mailer.locales import LANGUAGES, faults
-    from mailer.services.own_templates import template_faults
+    from mailer.services.own_templates import template_faults, what_would_be_held
 
     broken = [
         {"what": f"template {fault.name}", "language": fault.locale, "says": fault.says}
         for fault in template_faults(_own_folder(), LANGUAGES)
+    ]
+    held = [
+        {"what": f"template {fault.name}", "language": fault.locale, "says": fault.says}
+        for fault in what_would_be_held(_own_folder())
     ]
     untranslated = [
         {"what": "catalogue", "language": fault.language, "says": f"{fault.kind}: {fault.message}"}
         for fault in faults()
     ]
     empty = "Every template can be rendered, and every sentence is translated."
-    answer_rows(as_json, [*broken, *untranslated], ("what", "language", "says"), empty=empty)
+    answer_rows(as_json, [*broken, *held, *untranslated], ("what", "language", "says"), empty=empty)
     if broken:
         raise Wrong(f"{len(broken)} of the templates cannot be used: mend them as they say.")
 

@@ -8,6 +8,7 @@ from mailer.feeds.extract import NoArticle, extract_article
 from mailer.feeds.fetch import Fetched, FetchError, Limits, NotModified, fetch, fetch_image
 from mailer.feeds.images import NoImage, ReadyImage, ready_image
 from mailer.feeds.parse import ParsedFeed, UnreadableFeed, parse_feed
+from mailer.feeds.probe import probe
 
 __all__ = [
     "FetchError",
@@ -23,5 +24,6 @@ __all__ = [
     "fetch",
     "fetch_image",
     "parse_feed",
+    "probe",
     "ready_image",
 ]

@@ -13,7 +13,9 @@ import socket
 import threading
 import time
 import zlib
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urljoin, urlsplit
@@ -42,6 +44,10 @@ class FetchError(Refusal):
     def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class UnknownHost(FetchError):
+    """No name server knows the host, or none could be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,26 +90,26 @@ def fetch(
     Runs an event loop of its own: not to be called on one.
     """
     deadline = time.monotonic() + limits.seconds
-    headers = {"User-Agent": _AGENT, "Accept": accept, "Accept-Encoding": "gzip"}
+    headers = {"Accept": accept, "Accept-Encoding": "gzip"}
     if etag:
         headers["If-None-Match"] = etag
     if last_modified:
         headers["If-Modified-Since"] = last_modified
     for _ in range(limits.redirects + 1):
         try:
-            target = _checked(url, allow, deadline)
+            target = checked(url, allow, deadline)
             outcome = asyncio.run(_ask(target, headers, limits, deadline))
             if not isinstance(outcome, str):
                 return outcome
             url = urljoin(url, outcome)
         except TimeoutError:
-            raise FetchError(f"{_shown(url)} is too slow: try again later.") from None
+            raise FetchError(f"{shown(url)} is too slow: try again later.") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
             reason = str(error) or type(error).__name__
             raise FetchError(
-                f"{_shown(url)} cannot be fetched ({reason}): check the address."
+                f"{shown(url)} cannot be fetched ({reason}): check the address."
             ) from None
-    raise FetchError(f"{_shown(url)} redirects more than {limits.redirects} times: give its end.")
+    raise FetchError(f"{shown(url)} redirects more than {limits.redirects} times: give its end.")
 
 
 def fetch_image(url: str, *, seconds: float, allow: frozenset[str] = frozenset()) -> bytes:
@@ -113,12 +119,12 @@ def fetch_image(url: str, *, seconds: float, allow: frozenset[str] = frozenset()
     assert isinstance(fetched, Fetched), "nothing was said of an earlier version"
     kind = fetched.content_type.split(";")[0].strip().lower()
     if not kind.startswith("image/") and kind not in _UNNAMED:
-        raise FetchError(f"{_shown(url)} is “{kind[:60]}”, not an image.")
+        raise FetchError(f"{shown(url)} is “{kind[:60]}”, not an image.")
     return fetched.body
 
 
 @dataclass(frozen=True, slots=True)
-class _Target:
+class Target:
     """An address that has been looked at: where the connection goes, and what is asked for."""
 
     url: str
@@ -128,26 +134,17 @@ class _Target:
 
 
 async def _ask(
-    target: _Target, headers: dict[str, str], limits: Limits, deadline: float
+    target: Target, headers: dict[str, str], limits: Limits, deadline: float
 ) -> Fetched | NotModified | str:
     """Ask once; return the answer, or where it redirects to. Raises TimeoutError in time."""
-    pinned = httpx2.URL(target.url).copy_with(host=target.address)
-    request_headers = {**headers, "Host": target.netloc}
-    remaining = max(deadline - time.monotonic(), 0.0)
-    async with (
-        asyncio.timeout(remaining),
-        httpx2.AsyncClient(timeout=None, follow_redirects=False, trust_env=False) as client,
-        client.stream(
-            "GET", pinned, headers=request_headers, extensions={"sni_hostname": target.host}
-        ) as response,
-    ):
+    async with stream("GET", target, headers, deadline) as response:
         if response.status_code == 304:
             return NotModified()
         if response.is_redirect:
             return str(response.headers.get("location", ""))
         if response.status_code != 200:
             raise FetchError(
-                f"{_shown(target.url)} answers {response.status_code}: check the address.",
+                f"{shown(target.url)} answers {response.status_code}: check the address.",
                 _retry_after(response),
             )
         return Fetched(
@@ -159,11 +156,29 @@ async def _ask(
         )
 
 
+@asynccontextmanager
+async def stream(
+    method: str, target: Target, headers: Mapping[str, str], deadline: float
+) -> AsyncIterator[httpx2.Response]:
+    """Ask the address that was looked at, and no other; raises TimeoutError in time."""
+    pinned = httpx2.URL(target.url).copy_with(host=target.address)
+    request_headers = {"User-Agent": _AGENT, **headers, "Host": target.netloc}
+    remaining = max(deadline - time.monotonic(), 0.0)
+    async with (
+        asyncio.timeout(remaining),
+        httpx2.AsyncClient(timeout=None, follow_redirects=False, trust_env=False) as client,
+        client.stream(
+            method, pinned, headers=request_headers, extensions={"sni_hostname": target.host}
+        ) as response,
+    ):
+        yield response
+
+
 async def _body(response: httpx2.Response, url: str, limits: Limits) -> bytes:
     """Read the body, counting after decompression, so that a bomb stops while it grows."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("gzip", "x-gzip", "identity", ""):
-        raise FetchError(f"{_shown(url)} is packed as “{encoding[:40]}”, which was not asked for.")
+        raise FetchError(f"{shown(url)} is packed as “{encoding[:40]}”, which was not asked for.")
     unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if "gzip" in encoding else None
     body = bytearray()
     async for chunk in response.aiter_raw(_PIECE):
@@ -172,10 +187,10 @@ async def _body(response: httpx2.Response, url: str, limits: Limits) -> bytes:
             try:
                 body += unpack.decompress(packed, _PIECE) if unpack else packed
             except zlib.error:
-                raise FetchError(f"{_shown(url)} is packed wrongly: try again later.") from None
+                raise FetchError(f"{shown(url)} is packed wrongly: try again later.") from None
             if len(body) > limits.octets:
                 raise FetchError(
-                    f"{_shown(url)} is larger than {limits.octets // 1_000_000} MB and is not "
+                    f"{shown(url)} is larger than {limits.octets // 1_000_000} MB and is not "
                     "read: check the address."
                 )
             packed = unpack.unconsumed_tail if unpack else b""
@@ -190,13 +205,14 @@ def _retry_after(response: httpx2.Response) -> timedelta | None:
     return min(timedelta(seconds=int(said[:6])), _LONGEST_RETRY)
 
 
-def _checked(url: str, allow: frozenset[str], deadline: float) -> _Target:
+def checked(url: str, allow: frozenset[str], deadline: float) -> Target:
+    """Resolve the address and look at it; raises FetchError where it must not be asked."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise FetchError(f"{_shown(url)} is no address on the web: it must begin with https://.")
+        raise FetchError(f"{shown(url)} is no address on the web: it must begin with https://.")
     port = parts.port or (443 if parts.scheme == "https" else 80)
     address = _checked_address(parts.hostname, port, allow, deadline)
-    return _Target(url, parts.hostname, parts.netloc.rpartition("@")[2], address)
+    return Target(url, parts.hostname, parts.netloc.rpartition("@")[2], address)
 
 
 def _checked_address(host: str, port: int, allow: frozenset[str], deadline: float) -> str:
@@ -205,7 +221,7 @@ def _checked_address(host: str, port: int, allow: frozenset[str], deadline: floa
     except TimeoutError:
         raise
     except (OSError, UnicodeError):
-        raise FetchError(f"The host {host} is not known: check the address.") from None
+        raise UnknownHost(f"The host {host} is not known: check the address.") from None
     if host not in allow and f"{host}:{port}" not in allow:
         for address in addresses:
             if not is_public_address(address):
@@ -238,5 +254,6 @@ def _resolved(host: str, port: int, seconds: float) -> list[str]:
     return answer.result(seconds)
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
+    """Return an address as it may stand in a sentence."""
     return url if len(url) <= 120 else url[:119] + "…"

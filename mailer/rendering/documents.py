@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
@@ -36,6 +36,18 @@ def personal_data_html(document: Mapping[str, Any], *, locale: str, timezone: st
 def processing_record_markdown(record: Mapping[str, Any]) -> str:
     """Return the record of processing activities as Markdown."""
     return _environment(SOURCE).get_template("processing_record.md").render(record=record)
+
+
+def campaign_check_html(
+    report: Mapping[str, Any], *, views: Sequence[Mapping[str, Any]], preheader: str, text: str,
+    at: str,
+) -> str:  # fmt: skip
+    """Return what a check found as one HTML page; `views` are name, width and PNG in base64."""
+    return (
+        _environment(SOURCE)
+        .get_template("campaign_check.html")
+        .render(report=report, views=views, preheader=preheader, text=text, at=at)
+    )
 
 
 def documents_folder() -> Path:

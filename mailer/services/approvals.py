@@ -6,6 +6,7 @@ campaign has expired, and its articles are free for the next run.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -122,8 +123,18 @@ def decide_by_mail(
     return ApprovalPage(found.campaign, found.approval, is_open, False, refused)
 
 
-def approve_by_hand(session: Session, campaign: Campaign, operator: str, *, now: datetime) -> None:
-    """Let a campaign go on the operator's word; raises CannotCampaign where none is asked for."""
+def approve_by_hand(
+    session: Session,
+    campaign: Campaign,
+    operator: str,
+    *,
+    forced: Sequence[str] = (),
+    now: datetime,
+) -> None:
+    """Let a campaign go on the operator's word; raises CannotCampaign where none is asked for.
+
+    `forced`: the errors of its check that they let pass.
+    """
     session.refresh(campaign, with_for_update=True)
     approval = campaign.approval
     if approval is None or approval.decision != Verdict.OPEN.value:
@@ -136,7 +147,7 @@ def approve_by_hand(session: Session, campaign: Campaign, operator: str, *, now:
             f"Nobody approved campaign {campaign.id} until {approval.until:%Y-%m-%d %H:%M} UTC: "
             "run the digest again."
         )
-    _decide(session, campaign, Verdict.APPROVED, operator, now)
+    _decide(session, campaign, Verdict.APPROVED, operator, now, forced)
 
 
 def expire_approvals(sessions: Sessions, *, now: datetime) -> int:
@@ -191,7 +202,12 @@ def _ask(sessions: Sessions, campaign_id: int, renderer: Renderer, now: datetime
 
 
 def _decide(
-    session: Session, campaign: Campaign, decision: Verdict, operator: str, now: datetime
+    session: Session,
+    campaign: Campaign,
+    decision: Verdict,
+    operator: str,
+    now: datetime,
+    forced: Sequence[str] = (),
 ) -> None:
     """Take the decision, do what follows from it, and write both into the audit trail."""
     assert campaign.approval is not None, "its approval was asked for"
@@ -213,6 +229,7 @@ def _decide(
         session, operator, _VERBS[decision], now=now,
         details={
             "campaign": campaign.id, "decision": decision.value, "address_hash": hashed,
+            **({"forced": list(forced)} if forced else {}),
         },
     )  # fmt: skip
 

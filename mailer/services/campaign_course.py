@@ -76,15 +76,7 @@ def start_campaign(
     """
     if campaign.state in (_S.PREPARING, _S.SENDING):
         return
-    refuse_while_halted(session)
-    _refuse_begun(campaign)
-    _refuse_unapproved(campaign)
-    if campaign.expires_at is not None and campaign.expires_at <= now:
-        raise CannotCampaign(
-            f"Campaign {campaign.id} was not to be sent after {campaign.expires_at:%Y-%m-%d %H:%M} "
-            "UTC: make a new one."
-        )
-    _refuse_without_address(campaign.newsletter)
+    refuse_to_start(session, campaign, now=now)
     campaign.spread_seconds = round(over.total_seconds())
     if not in_own_time:
         campaign.local_at = None
@@ -96,6 +88,19 @@ def start_campaign(
     campaign.started_at = now
     campaign.ends_at = _end(campaign, now)
     campaign.period = period_of(now)
+
+
+def refuse_to_start(session: Session, campaign: Campaign, *, now: datetime) -> None:
+    """Raise Refusal for what keeps the campaign from starting; what it says is another matter."""
+    refuse_while_halted(session)
+    _refuse_begun(campaign)
+    _refuse_unapproved(campaign)
+    if campaign.expires_at is not None and campaign.expires_at <= now:
+        raise CannotCampaign(
+            f"Campaign {campaign.id} was not to be sent after {campaign.expires_at:%Y-%m-%d %H:%M} "
+            "UTC: make a new one."
+        )
+    _refuse_without_address(campaign.newsletter)
 
 
 def schedule_campaign(

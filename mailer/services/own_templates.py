@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mailer.checking.content import content_findings
+from mailer.checking.findings import errors
 from mailer.domain.errors import Refusal
 from mailer.rendering import TemplateRefused
 from mailer.rendering.environment import PARTS, built_in_folder, template_names
-from mailer.services.template_samples import PICTURES, sample_message
+from mailer.services.template_samples import PICTURES, sample_mail, sample_message
 
 LAYOUT = "_layout"
 """What all mails share; a copy of it replaces ours file by file."""
+
+
+_ENGLISH = "en"
+_NO_CAMPAIGNS = ("approval", "checkpoint", "confirmation", "erase-request", "export-request")
+_OF_THE_LIST = ("headers",)  # which a sample mail, sent to no list, has not
 
 
 class CannotCopy(Refusal):
@@ -61,6 +69,26 @@ def copy_template(name: str, new_name: str, own_folder: Path) -> Path:
         raise CannotCopy(f"{target} is there already: edit it, or choose another name by --as.")
     shutil.copytree(built_in_folder() / name, target)
     return target
+
+
+def what_would_be_held(own_folder: Path) -> Iterator[TemplateFault]:
+    """Yield the errors for which a campaign by one of the operator's templates would not go.
+
+    Only where a sample mail can be rendered at all; those that answer a reader are no campaigns.
+    """
+    everywhere = (own_folder / LAYOUT).is_dir()
+    pictures = {name: f"https://news.example/{name}.jpg" for name in PICTURES}
+    for template in list_templates(own_folder):
+        if template.name in _NO_CAMPAIGNS or not (template.own or everywhere):
+            continue
+        with suppress(TemplateRefused):
+            message = sample_message(
+                template.name, _ENGLISH, own_templates=own_folder, pictures=pictures
+            )
+            for error in errors(content_findings([sample_mail(message, _ENGLISH)])):
+                if error.check not in _OF_THE_LIST:
+                    says = f"It would be held: {error.check}: {error.what} {error.mend}"
+                    yield TemplateFault(template.name, _ENGLISH, says)
 
 
 def template_faults(own_folder: Path, locales: tuple[str, ...]) -> Iterator[TemplateFault]:

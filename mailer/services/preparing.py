@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.errors import Refusal
 from mailer.services.campaign_course import move, pause_campaign
+from mailer.services.gate import CheckFailed, hold, refuse_faulty
 from mailer.services.renderer import Renderer
 from mailer.services.seeds import copy_to_seeds
 from mailer.services.variants import VariantMaker
@@ -62,7 +63,7 @@ def prepare_campaign(
 
     Of one that sends already, what its readers want in addition is compiled. `pause` is called
     between chunks. A template that cannot be rendered pauses the campaign, which says why; nobody
-    gets half of it. Raises CannotPrepare then.
+    gets half of it; and so does a mail in which the check finds errors. Raises CannotPrepare then.
     """
     try:
         maker = VariantMaker(sessions, campaign_id, renderer, now)
@@ -73,11 +74,15 @@ def prepare_campaign(
             maker.compile_wanted()
             return 0
         maker.compile_ahead(pause)
+        refuse_faulty(sessions, campaign_id, renderer=renderer, now=now())
     except SQLAlchemyError:
         raise  # the database's trouble, not the campaign's: the next tick tries again
+    except CheckFailed as failed:
+        _pause(sessions, campaign_id, str(failed), hold)
+        raise CannotPrepare(f"Campaign {campaign_id} is held. {failed}") from failed
     except Exception as error:
         reason = str(error) if isinstance(error, Refusal) else f"it cannot be compiled: {error!r}"
-        _pause(sessions, campaign_id, reason)
+        _pause(sessions, campaign_id, reason, _let_rest)
         raise CannotPrepare(f"Campaign {campaign_id} is paused: {reason}") from error
     copy_to_seeds(sessions, campaign_id, renderer=renderer, now=now())
     _choose_sample(sessions, campaign_id, now)
@@ -129,8 +134,14 @@ def _is_due(session: Session, campaign: Campaign) -> bool:
     return campaign.state == CampaignState.PREPARING and halted_reason(session) is None
 
 
-def _pause(sessions: Sessions, campaign_id: int, reason: str) -> None:
+def _pause(
+    sessions: Sessions, campaign_id: int, reason: str, how: Callable[[Session, Campaign, str], None]
+) -> None:
     with sessions.begin() as session:
         campaign = session.get(Campaign, campaign_id, with_for_update=True)
         if campaign is not None and campaign.state == CampaignState.PREPARING:
-            pause_campaign(session, campaign, reason=reason)
+            how(session, campaign, reason)
+
+
+def _let_rest(session: Session, campaign: Campaign, reason: str) -> None:
+    pause_campaign(session, campaign, reason=reason)

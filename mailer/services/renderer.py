@@ -50,6 +50,11 @@ class Renderer:
         self._identity = identity
         self._own_templates = own_templates
 
+    @property
+    def public_url(self) -> str:
+        """The address under which our own pages are."""
+        return self._links.public_url
+
     def message_id(self, delivery_id: int) -> str:
         """Return the Message-ID of a delivery."""
         return self._identity.message_id(delivery_id)

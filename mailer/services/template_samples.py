@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from mailer.checking.mail import About, Mail, read_mail
 from mailer.domain.locales import direction
 from mailer.domain.themes import theme_of
 from mailer.rendering import (
@@ -77,6 +78,18 @@ def sample_reader() -> ReaderValues:
         date=_MOMENT,
         delivery="sample",
     )
+
+
+def sample_mail(message: CompiledMessage, locale: str) -> Mail:
+    """Return the sample reader's mail as it is checked."""
+    reader = sample_reader()
+    about = About(
+        postal_address=_stories(locale)["address"],
+        unsubscribe_url=reader.unsubscribe_url,
+        preferences_url=reader.preferences_url,
+        own_url=_HOST,
+    )
+    return read_mail(message.personalise(reader), about)
 
 
 def _house(

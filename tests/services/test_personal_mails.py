@@ -147,13 +147,13 @@ def make_due(parts: Parts) -> None:
 def test_one_reader_whose_part_cannot_be_worked_out_fails_alone_and_the_report_says_why(
     parts: Parts, text: str
 ) -> None:
-    campaign_id = p.start(parts, 2, template=p.write_template(parts, text=text))
+    campaign_id = p.start(parts, 2, template=p.write_template(parts, text=f"Half: {text}"))
     for reader, age in ((0, "5"), (1, "0")):
         p.change(parts, reader, attributes={"age": age})
     p.prepare(parts, campaign_id)
     transport = MemoryTransport()
     b.send_all(parts, transport)
-    assert p.texts(transport) == {"0": "2\n"}
+    assert p.texts(transport) == {"0": "Half: 2\n"}
     assert b.states(parts)["reader1@readers.test"] == "failed"
     assert "cannot be worked out" in reply_to(parts, "reader1@readers.test")
 

@@ -22,6 +22,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in os.environ if name.startswith("MAILER_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("MAILER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MAILER_SPAMASSASSIN", "none")  # it takes a second of every send
     monkeypatch.chdir(tmp_path)
     return tmp_path / "home"
 

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from dns_server import running_dns, silent_dns
 from verifiers import records_of
 
-from mailer.cli import checks_dns, dns_lookup
+from mailer.checking import dns_lookup
+from mailer.cli import checks_dns
 
 DOMAIN = "kassa-weekly.ng"
 SPF = b"v=spf1 include:relay.ng ~all"

@@ -185,6 +185,8 @@ class Campaign(Base):
     ends_at: Mapped[datetime | None]  # what is not sent by then is of no use; set at the start
     finished_at: Mapped[datetime | None]
     seeded_at: Mapped[datetime | None]  # since when its seed addresses have had their copies
+    checked_at: Mapped[datetime | None]
+    """Since when its check does not stand in the way: it passed, or a person waived it."""
     period: Mapped[int]  # year * 100 + month of planning: the partition of all its deliveries
     upper_subscriber_id: Mapped[int] = mapped_column(
         BigInteger

@@ -105,6 +105,7 @@ def new_draft(
         preheader="",
         template=template,
         content=content,
+        version=1,
         lane=int(Lane.REGULAR),
         state=CampaignState.DRAFT.value,
         paused_reason="",

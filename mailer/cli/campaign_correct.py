@@ -105,7 +105,7 @@ def correct(
     with reading(parts.sessions) as session:
         fields = report(session, find_campaign(session, str(number)))
     fields |= {
-        "taken_back": done.taken_back if done else 0,
+        "recalled": done.recalled if done else 0,
         "stopped_corrections": list(done.stopped) if done else [],
         "correction_campaign_id": drafted,
     }

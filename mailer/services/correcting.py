@@ -29,7 +29,7 @@ from mailer.services.new_content import Held, NewContent, content_after, held_by
 from mailer.services.renderer import Renderer
 from mailer.services.variants import differs
 from mailer.store.engine import Sessions, reading
-from mailer.store.ledger import Key, counts, in_hand, still_past_gate, take_back
+from mailer.store.ledger import Key, counts, in_hand, still_past_gate, recall
 from mailer.store.models import Campaign, DigestArticle, ReplacedContent, WantedVariant
 from mailer.store.once import insert_once
 
@@ -44,7 +44,7 @@ class Corrected:
     """What a correction did."""
 
     version: int
-    taken_back: int = 0
+    recalled: int = 0
     """Mails with the old content that workers held, and do not send any more."""
     stopped: tuple[int, ...] = ()
     """Correction mails of an earlier version that had not ended: they held what is wrong now."""
@@ -92,7 +92,7 @@ def correct_campaign(
         stopped = _stop_corrections(session, campaign, now())
         done = Corrected(campaign.version, stopped=stopped)
         note(session, done)
-    return Corrected(done.version, _take_all_back(sessions, campaign_id, wait), stopped)
+    return Corrected(done.version, _recall_all(sessions, campaign_id, wait), stopped)
 
 
 def refuse_incorrigible(session: Session, campaign: Campaign) -> None:
@@ -157,14 +157,14 @@ def _stop_corrections(session: Session, campaign: Campaign, now: datetime) -> tu
     return tuple(each.id for each in wrong)
 
 
-def _take_all_back(sessions: Sessions, campaign_id: int, wait: Callable[[], None]) -> int:
-    """Take back what workers hold, wait for what is past its gate; return how much came back."""
+def _recall_all(sessions: Sessions, campaign_id: int, wait: Callable[[], None]) -> int:
+    """Recall what workers hold, and wait for what is past its gate; return how much came back."""
     with reading(sessions) as session:
         held = in_hand(session, session.get_one(Campaign, campaign_id))
     back: set[Key] = set()
     for begin in range(0, len(held), _BATCH):
         with sessions.begin() as session:
-            back.update(take_back(session, held[begin : begin + _BATCH]))
+            back.update(recall(session, held[begin : begin + _BATCH]))
         wait()
     _wait_for_the_rest(sessions, [key for key in held if key not in back], wait)
     return len(back)

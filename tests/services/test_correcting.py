@@ -132,7 +132,7 @@ def test_while_a_sender_runs_nothing_old_begins_after_the_order_is_back(parts: P
     )
 
 
-def test_what_a_worker_holds_is_taken_back_and_its_gate_stays_shut(parts: Parts) -> None:
+def test_what_a_worker_holds_is_recalled_and_its_gate_stays_shut(parts: Parts) -> None:
     campaign_id = b.sending_campaign(parts, 3)
     with parts.sessions.begin() as session:
         held = claim(session.connection(), worker="one", limit=3, lease=LEASE)
@@ -140,7 +140,7 @@ def test_what_a_worker_holds_is_taken_back_and_its_gate_stays_shut(parts: Parts)
         exchange(session.connection(), [], [first], lease=LEASE)
     began = time.monotonic()
     done = correct(parts, campaign_id, wait=lambda: settle_soon(parts, began))
-    assert done.taken_back == 2
+    assert done.recalled == 2
     personal.prepare(parts, campaign_id)
     assert b.campaign_state(parts, campaign_id) == "sending"
     requests = [GateRequest(each.id, each.period, each.fence, each.version) for each in held[1:]]

@@ -32,8 +32,8 @@ from mailer.store.ledger.correct import (
     Key,
     counts_by_version,
     in_hand,
+    recall,
     still_past_gate,
-    take_back,
 )
 from mailer.store.ledger.doubt import doubt_open
 from mailer.store.ledger.evidence import (
@@ -111,6 +111,7 @@ __all__ = [
     "problems",
     "put_off",
     "queue_mail",
+    "recall",
     "recover_abandoned",
     "requeue",
     "sample_outcome",
@@ -119,6 +120,5 @@ __all__ = [
     "sources",
     "still_past_gate",
     "surely_sent",
-    "take_back",
     "uncertain",
 ]

@@ -33,7 +33,7 @@ def in_hand(session: Session, campaign: Campaign) -> list[Key]:
     return [(row.period, row.id) for row in session.execute(found)]
 
 
-def take_back(session: Session, keys: Sequence[Key]) -> list[Key]:
+def recall(session: Session, keys: Sequence[Key]) -> list[Key]:
     """Put those that are not past the gate back into the queue; return which.
 
     The fence rises, so that whoever holds them cannot open the gate any more. A gate that is being

@@ -29,7 +29,7 @@ from mailer.services.new_content import Held, NewContent, content_after, held_by
 from mailer.services.renderer import Renderer
 from mailer.services.variants import differs
 from mailer.store.engine import Sessions, reading
-from mailer.store.ledger import Key, counts, in_hand, still_past_gate, recall
+from mailer.store.ledger import Key, counts, in_hand, recall, still_past_gate
 from mailer.store.models import Campaign, DigestArticle, ReplacedContent, WantedVariant
 from mailer.store.once import insert_once
 

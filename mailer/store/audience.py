@@ -20,10 +20,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased
 
 from mailer.domain.consent import AGREES, ConsentState, SubscriptionState
-from mailer.domain.deliveries import MAY_HAVE_ARRIVED, NEVER_HANDED_OVER
 from mailer.domain.notices import best_locale, language
 from mailer.domain.suppression import SCOPE_ALL, SuppressionReason
 from mailer.store.clock import DatabaseTime
+from mailer.store.corrections import is_to_be_told, was_not_reached
 from mailer.store.models import (
     Campaign,
     ConsentEvent,
@@ -33,8 +33,6 @@ from mailer.store.models import (
     Subscriber,
     Subscription,
     Suppression,
-    Variant,
-    delivery,
 )
 
 T = TypeVar("T")
@@ -162,7 +160,7 @@ def of_audience(
         _receives(campaign.purpose_id),
     )
     if campaign.corrects_id is not None:
-        return and_(receives, *_is_to_be_told(session, campaign))
+        return and_(receives, *is_to_be_told(session, campaign))
     if campaign.renews_notice_id is None:
         return receives
     notice = session.get_one(Notice, campaign.renews_notice_id)
@@ -273,7 +271,7 @@ def _is_to_be_asked(
     return and_(
         agreed_notice(reader, purpose).is_distinct_from(notice.id),
         _locale_shown(list(current), newsletter.locale) == notice.locale,
-        *(_was_not_reached(*each) for each in _others_that_ask(session, notice, campaign_id)),
+        *(was_not_reached(*each) for each in _others_that_ask(session, notice, campaign_id)),
     )
 
 
@@ -303,52 +301,3 @@ def _others_that_ask(
         )
     )
     return [(period, other) for period, other in found]
-
-
-def _is_to_be_told(session: Session, correction: Campaign) -> list[ColumnElement[bool]]:
-    """Return, as conditions: the reader got a wrong version, or may have, and has not been told.
-
-    Of what nobody knows the variant of, in a restored backup, it may have been any version.
-    """
-    corrected = session.get_one(Campaign, correction.corrects_id)
-    wrong = session.scalars(
-        select(Variant.id).where(
-            Variant.campaign_id == corrected.id, Variant.version < correction.corrects_below
-        )
-    ).all()
-    got = (
-        select(delivery.c.id)
-        .where(
-            delivery.c.period == corrected.period,
-            delivery.c.campaign_id == corrected.id,
-            delivery.c.subscriber_id == Subscription.subscriber_id,
-            delivery.c.state.in_([state.value for state in MAY_HAVE_ARRIVED]),
-            or_(delivery.c.variant_id.in_(wrong), delivery.c.variant_id.is_(None)),
-        )
-        .scalar_subquery()
-    )
-    others = session.execute(
-        select(Campaign.period, Campaign.id).where(
-            Campaign.corrects_id == corrected.id,
-            Campaign.corrects_below == correction.corrects_below,
-            Campaign.id.is_distinct_from(correction.id),
-            Campaign.started_at.is_not(None),
-        )
-    )
-    told = [_was_not_reached(period, other) for period, other in others]
-    return [got.is_not(None), *told]
-
-
-def _was_not_reached(period: int, campaign_id: int) -> ColumnElement[bool]:
-    """Condition: this campaign has not reached the reader, and will not, not by a retry either."""
-    asked = (
-        select(delivery.c.id)
-        .where(
-            delivery.c.period == period,
-            delivery.c.campaign_id == campaign_id,
-            delivery.c.subscriber_id == Subscription.subscriber_id,
-            delivery.c.state.not_in([state.value for state in NEVER_HANDED_OVER]),
-        )
-        .scalar_subquery()
-    )
-    return asked.is_(None)

@@ -14,7 +14,12 @@ from mailer.cli.noting import looked, note
 from mailer.cli.opening import open_installation
 from mailer.cli.watching import say_if_nobody_works
 from mailer.services.articles import find_article
-from mailer.services.correcting import Corrected, correct_campaign, refuse_incorrigible
+from mailer.services.correcting import (
+    Corrected,
+    correct_campaign,
+    refuse_incorrigible,
+    try_correction,
+)
 from mailer.services.correction_mail import draft_correction
 from mailer.services.lookup import find_campaign
 from mailer.services.new_content import NewContent
@@ -88,9 +93,6 @@ def correct(
             "--template; or --notify."
         )
     parts = open_installation()
-    if dry_run:
-        _look(parts, campaign_id, as_json=as_json)
-        return
     with reading(parts.sessions) as session:
         number = find_campaign(session, campaign_id).id
         if article:
@@ -98,6 +100,9 @@ def correct(
             new = NewContent(
                 subject=subject, preheader=preheader, article_ids=ids, template=template, note=said
             )
+    if dry_run:
+        _look(parts, number, new, as_json=as_json)
+        return
     done: Corrected | None = None
     if not new.is_nothing:
         done = _replace(parts, number, new)
@@ -143,9 +148,11 @@ def _draft(parts: Parts, number: int, said: str | None) -> int:
     )
 
 
-def _look(parts: Parts, campaign_id: str, *, as_json: bool) -> None:
+def _look(parts: Parts, number: int, new: NewContent, *, as_json: bool) -> None:
+    if not new.is_nothing:
+        try_correction(parts.sessions, number, new, renderer=parts.renderer, now=parts.now())
     with reading(parts.sessions) as session:
-        campaign = find_campaign(session, campaign_id)
+        campaign = find_campaign(session, str(number))
         refuse_incorrigible(session, campaign)
         fields = report(session, campaign)
     looked(parts, "campaign correct", campaign=fields["campaign_id"], dry_run=True)

@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from mailer.domain.approvals import Verdict
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.deliveries import MAY_HAVE_ARRIVED
+from mailer.rendering import CompiledMessage
 from mailer.services.campaign_course import CannotCampaign, cancel_campaign, move
 from mailer.services.line import USUAL_PACE
 from mailer.services.new_content import Held, NewContent, content_after, held_by, hold
@@ -50,6 +51,17 @@ class Corrected:
     """Correction mails of an earlier version that had not ended: they held what is wrong now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A correction that is compiled, for the campaign as it was then."""
+
+    version: int
+    state: str
+    held: Held
+    first: CompiledMessage
+    personal: bool
+
+
 def correct_campaign(
     sessions: Sessions,
     campaign_id: int,
@@ -67,32 +79,40 @@ def correct_campaign(
     where nothing can be replaced, and the renderer's Refusals for what cannot be compiled; nothing
     has changed then.
     """
-    with reading(sessions) as session, session.no_autoflush:
-        campaign = session.get_one(Campaign, campaign_id)
-        refuse_incorrigible(session, campaign)
-        before = campaign.version
-        after = content_after(session, campaign, new, now=now())
-        hold(campaign, after)  # in this session alone
-        first = renderer.campaign_message(session, campaign)
-        personal = differs(session, campaign, first)
+    trial = try_correction(sessions, campaign_id, new, renderer=renderer, now=now())
     with sessions.begin() as session:
         campaign = session.get_one(Campaign, campaign_id, with_for_update=True)
-        if campaign.version != before:
+        if campaign.version != trial.version:
             raise CannotCampaign(
                 f"Campaign {campaign_id} has been corrected by somebody else just now: look at it "
                 f"with `mailer campaign show {campaign_id}`."
             )
-        refuse_incorrigible(session, campaign)
-        _replace(session, campaign, after, now())
+        if campaign.state != trial.state:
+            refuse_incorrigible(session, campaign)
+        _replace(session, campaign, trial.held, now())
         if campaign.started_at is not None:
-            renderer.store_campaign_variant(session, campaign, first, now=now())
-            campaign.personal = personal
+            renderer.store_campaign_variant(session, campaign, trial.first, now=now())
+            campaign.personal = trial.personal
             campaign.seeded_at = None  # who looks for the house sees the new one, too
             _let_it_be_prepared(session, campaign)
         stopped = _stop_corrections(session, campaign, now())
         done = Corrected(campaign.version, stopped=stopped)
         note(session, done)
     return Corrected(done.version, _recall_all(sessions, campaign_id, wait), stopped)
+
+
+def try_correction(
+    sessions: Sessions, campaign_id: int, new: NewContent, *, renderer: Renderer, now: datetime
+) -> Trial:
+    """Compile what the campaign would hold, and change nothing; raises what `correct` raises."""
+    with reading(sessions) as session, session.no_autoflush:
+        campaign = session.get_one(Campaign, campaign_id)
+        refuse_incorrigible(session, campaign)
+        version, state = campaign.version, campaign.state
+        held = content_after(session, campaign, new, now=now)
+        hold(campaign, held)  # in this session alone
+        first = renderer.campaign_message(session, campaign)
+        return Trial(version, state, held, first, differs(session, campaign, first))
 
 
 def refuse_incorrigible(session: Session, campaign: Campaign) -> None:

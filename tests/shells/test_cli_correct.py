@@ -69,6 +69,6 @@ def test_what_is_to_be_replaced_must_be_said_once(weekly, letter):
     assert both.status == 2
     assert "Give one of --article, --refresh and --html." in both.err
     refused(
-        weekly("campaign", "correct", letter, "--refresh"),
+        weekly("campaign", "correct", letter, "--refresh", "--dry-run"),
         f"Campaign {letter} holds no articles: give --html FILE.",
     )

@@ -36,8 +36,7 @@ _LOOK_AGAIN = 0.02
 
 @app.command(
     epilog=example(
-        'mailer article edit 3 --title "What really happened" && mailer campaign correct 7 '
-        "--refresh",
+        "mailer campaign correct 7 --refresh",
         'mailer campaign correct 7 --html letter.html --subject "A letter" --dry-run',
         'mailer campaign correct 7 --notify --note "The date was wrong: it is 3 May."',
     )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import delete, select
@@ -57,6 +57,7 @@ class Trial:
 
     version: int
     state: str
+    started_at: datetime | None
     held: Held
     first: CompiledMessage
     personal: bool
@@ -79,26 +80,15 @@ def correct_campaign(
     where nothing can be replaced, and the renderer's Refusals for what cannot be compiled; nothing
     has changed then.
     """
-    trial = try_correction(sessions, campaign_id, new, renderer=renderer, now=now())
-    with sessions.begin() as session:
-        campaign = session.get_one(Campaign, campaign_id, with_for_update=True)
-        if campaign.version != trial.version:
-            raise CannotCampaign(
-                f"Campaign {campaign_id} has been corrected by somebody else just now: look at it "
-                f"with `mailer campaign show {campaign_id}`."
-            )
-        if campaign.state != trial.state:
-            refuse_incorrigible(session, campaign)
-        _replace(session, campaign, trial.held, now())
-        if campaign.started_at is not None:
-            renderer.store_campaign_variant(session, campaign, trial.first, now=now())
-            campaign.personal = trial.personal
-            campaign.seeded_at = None  # who looks for the house sees the new one, too
-            _let_it_be_prepared(session, campaign)
-        stopped = _stop_corrections(session, campaign, now())
-        done = Corrected(campaign.version, stopped=stopped)
-        note(session, done)
-    return Corrected(done.version, _recall_all(sessions, campaign_id, wait), stopped)
+    done = None
+    while done is None:
+        trial = try_correction(sessions, campaign_id, new, renderer=renderer, now=now())
+        with sessions.begin() as session:
+            campaign = session.get_one(Campaign, campaign_id, with_for_update=True)
+            done = _commit(session, campaign, trial, renderer, now())
+            if done is not None:
+                note(session, done)
+    return replace(done, recalled=_recall_all(sessions, campaign_id, wait))
 
 
 def try_correction(
@@ -108,11 +98,36 @@ def try_correction(
     with reading(sessions) as session, session.no_autoflush:
         campaign = session.get_one(Campaign, campaign_id)
         refuse_incorrigible(session, campaign)
-        version, state = campaign.version, campaign.state
+        now_is = campaign.version, campaign.state, campaign.started_at
         held = content_after(session, campaign, new, now=now)
         hold(campaign, held)  # in this session alone
         first = renderer.campaign_message(session, campaign)
-        return Trial(version, state, held, first, differs(session, campaign, first))
+        return Trial(*now_is, held, first, differs(session, campaign, first))
+
+
+def _commit(
+    session: Session, campaign: Campaign, trial: Trial, renderer: Renderer, now: datetime
+) -> Corrected | None:
+    """Replace and stop, in the caller's transaction; None where the campaign has begun meanwhile.
+
+    Then its mails have more to say, and it is compiled once more.
+    """
+    if campaign.version != trial.version:
+        raise CannotCampaign(
+            f"Campaign {campaign.id} has been corrected by somebody else just now: look at it with "
+            f"`mailer campaign show {campaign.id}`."
+        )
+    if campaign.started_at != trial.started_at:
+        return None
+    if campaign.state != trial.state:
+        refuse_incorrigible(session, campaign)
+    _replace(session, campaign, trial.held, now)
+    if campaign.started_at is not None:
+        renderer.store_campaign_variant(session, campaign, trial.first, now=now)
+        campaign.personal = trial.personal
+        campaign.seeded_at = None  # who looks for the house sees the new one, too
+        _let_it_be_prepared(session, campaign)
+    return Corrected(campaign.version, stopped=_stop_corrections(session, campaign, now))
 
 
 def refuse_incorrigible(session: Session, campaign: Campaign) -> None:

@@ -279,6 +279,34 @@ def test_a_draft_is_replaced_without_a_word_about_it(sqlite_parts: Parts) -> Non
     assert "orrect" not in text
 
 
+def test_what_begins_while_it_is_corrected_is_corrected_as_what_has_begun(
+    sqlite_parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sqlite_parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        b.readers(sqlite_parts, session, made, 1)
+        campaign_id = create_campaign(
+            session, made, purpose="updates", subject="News", html="<p>x</p>",
+            now=sqlite_parts.now(),
+        ).id  # fmt: skip
+    compiles: Callable[..., object] = sqlite_parts.renderer.campaign_message
+    calls = 0
+
+    def begins(*args: object, **more: object) -> object:
+        nonlocal calls
+        calls += 1
+        made = compiles(*args, **more)
+        if calls == 1:
+            start(sqlite_parts, campaign_id)
+        return made
+
+    monkeypatch.setattr(sqlite_parts.renderer, "campaign_message", begins)
+    correct(sqlite_parts, campaign_id)
+    with sqlite_parts.sessions() as session:
+        content = session.get_one(Campaign, campaign_id).content
+    assert (content["topics"], content["correction"]["note"]) == ([], "")
+
+
 def test_the_mail_and_its_page_say_when_it_was_corrected_and_what_was_wrong(
     sqlite_parts: Parts,
 ) -> None:

@@ -34,8 +34,8 @@ def issues_of(
     """Return the newest issues of the newsletter, or those before the one of that public id.
 
     What was stopped half-way is not among them, nor what only a canary's sample has got, nor a
-    mail that asked readers to agree to a new wording. Raises NotFound for a `before` that is not
-    of this newsletter.
+    mail that asked readers to agree to a new wording, nor one that corrects another, whose own page
+    is the corrected one. Raises NotFound for a `before` that is not of this newsletter.
     """
     wanted = _listed(newsletter).limit(limit)
     if before:
@@ -74,14 +74,19 @@ def readable_campaign(session: Session, public_id: str) -> Campaign | None:
 
 def _listed(newsletter: Newsletter) -> Select[Campaign]:
     compiled = select(Variant.id).where(Variant.campaign_id == Campaign.id).exists()
+    goes_on_corrected = and_(Campaign.state == CampaignState.PREPARING, Campaign.version > 1)
     return (
         select(Campaign)
         .outerjoin(Canary, Canary.campaign_id == Campaign.id)
         .where(
             Campaign.newsletter_id == newsletter.id,
             Campaign.started_at.is_not(None),
-            Campaign.state.in_((CampaignState.SENDING, CampaignState.FINISHED)),
+            or_(
+                Campaign.state.in_((CampaignState.SENDING, CampaignState.FINISHED)),
+                goes_on_corrected,
+            ),
             Campaign.renews_notice_id.is_(None),
+            Campaign.corrects_id.is_(None),
             or_(Canary.campaign_id.is_(None), Canary.released_at.is_not(None)),
             compiled,
         )

@@ -15,6 +15,7 @@ from mailer.domain.addresses import parse_address
 from mailer.domain.consent import Method
 from mailer.domain.deliveries import DeliveryState
 from mailer.domain.rules import Rules
+from mailer.services.archive import issues_of
 from mailer.services.articles import edit_article
 from mailer.services.campaign_course import (
     CannotCampaign,
@@ -418,6 +419,9 @@ def test_what_is_corrected_again_stops_the_mail_that_told_of_it_and_all_are_told
     assert b.campaign_state(sqlite_parts, first) == "cancelled"
     second = draft(sqlite_parts, campaign_id)
     start(sqlite_parts, second)
+    with sqlite_parts.sessions() as session:
+        listed = issues_of(session, session.scalars(select(Newsletter)).one(), limit=9)
+    assert [issue.subject for issue in listed] == ["At last"], "its own page is the corrected one"
     b.send_all(sqlite_parts, transport)
     assert len(readers_of(transport, b"Subject: Correction: At last")) == 3
     assert len(transport.accepted) == 6

@@ -28,7 +28,9 @@ def test_who_got_the_wrong_letter_is_counted_and_told_once(weekly, letter, tmp_p
         looked = weekly("campaign", "correct", letter, "--html", "right.html", "--dry-run")
         assert "Nothing was changed (dry run). 1 reader got campaign 1 " in looked.out
         assert weekly("campaign", "show", letter, "--json").document["version"] == 1
-        told = weekly("campaign", "correct", letter, "--html", "right.html")
+        told = weekly(
+            *("campaign", "correct", letter, "--html", "right.html", "--subject", "The fair again")
+        )
         assert (
             "1 reader got an earlier version. Tell them: `mailer campaign correct 1 --notify "
             '--note "What was wrong"`.'
@@ -38,7 +40,7 @@ def test_who_got_the_wrong_letter_is_counted_and_told_once(weekly, letter, tmp_p
         ).document
         correction = str(drafted["correction_campaign_id"])
         shown = weekly("campaign", "show", correction, "--json").document
-        assert shown["subject"] == "Correction: The fair"
+        assert shown["subject"] == "Correction: The fair again"
         assert (shown["state"], shown["audience"], shown["corrects"]) == ("draft", 1, 1)
         seen = weekly("campaign", "preview", correction).out
         assert "An earlier version of this mail" in seen
@@ -55,7 +57,9 @@ def test_who_got_the_wrong_letter_is_counted_and_told_once(weekly, letter, tmp_p
     assert "version" in weekly("campaign", "deliveries", letter).out
     history = weekly("subscriber", "history", "amina@readers.test").out
     assert "campaign sent: The fair (version 1, corrected since)" in history
-    assert "campaign sent: Correction: The fair" in history
+    assert "campaign sent: Correction: The fair again" in history
+    mails = weekly("privacy", "export", "amina@readers.test").document["mails"]
+    assert [mail["subject"] for mail in mails] == ["The fair", "Correction: The fair again"]
     ended = weekly("campaign", "correct", letter, "--notify")
     assert ended.status == 1
     assert "There is nobody to tell" in ended.err

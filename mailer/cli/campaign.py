@@ -14,7 +14,7 @@ from mailer.cli import (
     campaign_course,
     campaign_reconcile,
 )
-from mailer.cli.campaign_fields import canary_sentence
+from mailer.cli.campaign_fields import canary_sentence, versions_sentence
 from mailer.cli.console import (
     AsJson,
     answer,
@@ -142,6 +142,7 @@ def _show(campaign_id: CampaignId, as_json: AsJson = False) -> None:
         fields = report(session, find_campaign(session, campaign_id))
     if not as_json:
         fields["canary"] = canary_sentence(fields["canary"]) or None
+        fields["versions"] = versions_sentence(fields["versions"])
         if fields["version"] == 1:
             del fields["version"], fields["versions"]
     answer_fields(as_json, fields)

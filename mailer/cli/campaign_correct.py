@@ -126,7 +126,7 @@ def _replace(parts: Parts, number: int, new: NewContent) -> Corrected:
         wait=lambda: time.sleep(_LOOK_AGAIN),
         note=lambda session, did: note(
             parts, session, "campaign correct", campaign=number, version=did.version,
-            stopped=list(did.stopped),
+            stopped=list(did.stopped) or None,
         ),
     )  # fmt: skip
     parts.doorbell.ring_prepare(number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mailer.cli.console import shown
@@ -26,6 +26,16 @@ def campaign_sentence(report: Mapping[str, Any]) -> str:
         f"Campaign {report['campaign_id']} “{report['subject']}”{reach} is {report['state']}"
         f"{f': {counts}' if counts else ''}{f'; canary: {canary}' if canary else ''}."
     )
+
+
+def versions_sentence(versions: Sequence[Mapping[str, Any]]) -> str:
+    """Return who got which version of a campaign that was corrected."""
+    told = []
+    for each in versions:
+        counts = ", ".join(f"{count} {state}" for state, count in each["counts"].items() if count)
+        until = f" (until {shown(each['replaced_at'])})" if each["replaced_at"] else ""
+        told.append(f"{each['version']} “{shown(each['subject'])}”{until}: {counts or 'nobody'}")
+    return "; ".join(told)
 
 
 def canary_sentence(canary: Mapping[str, Any] | None) -> str:

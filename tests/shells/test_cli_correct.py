@@ -53,6 +53,9 @@ def test_who_got_the_wrong_letter_is_counted_and_told_once(weekly, letter, tmp_p
         (1, 1),
         (2, 0),
     ]
+    shown = weekly("campaign", "report", letter).out
+    assert "1 “The fair” (until " in shown
+    assert "UTC): 1 sent; 2 “The fair again”: nobody" in shown
     assert weekly("campaign", "deliveries", letter, "--json").document[0]["version"] == 1
     assert "version" in weekly("campaign", "deliveries", letter).out
     history = weekly("subscriber", "history", "amina@readers.test").out

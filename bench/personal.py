@@ -99,7 +99,7 @@ def _measure(parts: Parts, readers: int, naive: int) -> dict[str, Any]:
         campaign = session.get_one(Campaign, campaign_id)
         newsletter = campaign.newsletter
         home = Home(newsletter.locale, newsletter.timezone)
-        variants = variants_of(session, campaign_id)
+        variants = variants_of(session, campaign)
         messages = {each.id: CompiledMessage.from_json(each.compiled) for each in variants}
         outcomes = Outcomes((each.id, each.locale, stored_path(each.path)) for each in variants)
         sample = range(1, min(readers, _TRIED) + 1)

@@ -8,8 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from mailer.cli import campaign_breaking, campaign_check, campaign_course, campaign_reconcile
-from mailer.cli.campaign_fields import canary_sentence, left_out_sentences
+from mailer.cli import (
+    campaign_breaking,
+    campaign_check,
+    campaign_correct,
+    campaign_course,
+    campaign_reconcile,
+)
+from mailer.cli.campaign_fields import canary_sentence, left_out_sentences, versions_sentence
 from mailer.cli.console import (
     AsJson,
     answer,
@@ -40,6 +46,7 @@ app = typer.Typer()
 app.add_typer(campaign_check.app)
 app.add_typer(campaign_course.app)
 app.add_typer(campaign_breaking.app)
+app.add_typer(campaign_correct.app)
 app.add_typer(campaign_reconcile.app)
 
 CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
@@ -148,6 +155,9 @@ def _show(campaign_id: CampaignId, as_json: AsJson = False) -> None:
     if not as_json:
         fields["canary"] = canary_sentence(fields["canary"]) or None
         fields["images_left_out"] = left_out_sentences(fields["images_left_out"]) or None
+        fields["versions"] = versions_sentence(fields["versions"])
+        if fields["version"] == 1:
+            del fields["version"], fields["versions"]
     answer_fields(as_json, fields)
 
 
@@ -249,9 +259,10 @@ def list_deliveries(
     looked(
         parts, "campaign deliveries", campaign=campaign.id, state=state, deliveries=len(rows)
     )  # fmt: skip
+    version = ("version",) if campaign.version > 1 else ()
     answer_rows(
         as_json,
         rows,
-        ("email", "state", "attempts", "sent_at", "last_reply", "message_id"),
+        ("email", "state", *version, "attempts", "sent_at", "last_reply", "message_id"),
         empty=f"Campaign {campaign_id} has no delivery{f' in state {state}' if state else ''}.",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mailer.cli.console import shown
@@ -34,6 +34,16 @@ def campaign_sentence(report: Mapping[str, Any]) -> str:
 def left_out_sentences(images: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return which stories go without their image, and why."""
     return [f"The image of “{each['title']}” is left out: {each['reason']}" for each in images]
+
+
+def versions_sentence(versions: Sequence[Mapping[str, Any]]) -> str:
+    """Return who got which version of a campaign that was corrected."""
+    told = []
+    for each in versions:
+        counts = ", ".join(f"{count} {state}" for state, count in each["counts"].items() if count)
+        until = f" (until {shown(each['replaced_at'])})" if each["replaced_at"] else ""
+        told.append(f"{each['version']} “{shown(each['subject'])}”{until}: {counts or 'nobody'}")
+    return "; ".join(told)
 
 
 def canary_sentence(canary: Mapping[str, Any] | None) -> str:

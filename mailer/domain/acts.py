@@ -24,7 +24,7 @@ VERBS = {
             "subscriber add", "subscriber import", "subscriber edit", "subscriber unsubscribe",
             "suppression add", "suppression remove", "suppression import",
             "campaign test", "campaign send", "campaign breaking", "campaign schedule",
-            "campaign pause",
+            "campaign pause", "campaign correct",
             "campaign resume", "campaign cancel", "campaign retry", "campaign reconcile",
             "campaign approve", "seed add", "seed remove",
             "digest pin", "digest exclude", "digest top", "digest edit",

@@ -25,7 +25,7 @@ TRANSITIONS: dict[CampaignState, frozenset[CampaignState]] = {
     _S.DRAFT: frozenset({_S.SCHEDULED, _S.PREPARING, _S.CANCELLED, _S.EXPIRED}),
     _S.SCHEDULED: frozenset({_S.DRAFT, _S.PREPARING, _S.PAUSED, _S.CANCELLED, _S.EXPIRED}),
     _S.PREPARING: frozenset({_S.SENDING, _S.PAUSED, _S.CANCELLED, _S.EXPIRED}),
-    # back to preparing: its canary went well, and the rest is planned
+    # back to preparing: its canary went well, and the rest is planned; or it is corrected
     _S.SENDING: frozenset({_S.PREPARING, _S.FINISHED, _S.PAUSED, _S.CANCELLED, _S.EXPIRED}),
     _S.PAUSED: frozenset({_S.SCHEDULED, _S.PREPARING, _S.SENDING, _S.CANCELLED, _S.EXPIRED}),
     _S.FINISHED: frozenset({_S.SENDING}),  # `campaign retry` and `reconcile` reopen it

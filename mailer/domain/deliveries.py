@@ -72,6 +72,9 @@ OPEN = frozenset({_S.QUEUED, _S.LEASED, _S.SENDING})
 CLOSABLE = frozenset({_S.QUEUED, _S.LEASED})
 """States that a withdrawal ends at once: the relay has not been given a byte of content."""
 
+MAY_HAVE_ARRIVED = frozenset({_S.SENDING, _S.SENT, _S.UNCERTAIN, _S.PRESUMED_SENT})
+"""States of what a relay has, or may have: its reader has seen what was in it, or may have."""
+
 NEVER_HANDED_OVER = frozenset({_S.SUPPRESSED, _S.WITHDRAWN, _S.EXPIRED, _S.CANCELLED})
 """Final states of what no relay has taken, and none ever will."""
 

@@ -10,6 +10,8 @@ from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from mailer.domain.campaigns import CampaignState
+from mailer.domain.links import Links
+from mailer.services.freezing import shown_articles
 from mailer.services.lookup import NotFound
 from mailer.store.models import Campaign, Canary, Newsletter, Variant
 
@@ -29,13 +31,13 @@ class Issue:
 
 
 def issues_of(
-    session: Session, newsletter: Newsletter, *, before: str = "", limit: int
+    session: Session, newsletter: Newsletter, links: Links, *, before: str = "", limit: int
 ) -> Sequence[Issue]:
     """Return the newest issues of the newsletter, or those before the one of that public id.
 
     What was stopped half-way is not among them, nor what only a canary's sample has got, nor a
-    mail that asked readers to agree to a new wording. Raises NotFound for a `before` that is not
-    of this newsletter.
+    mail that asked readers to agree to a new wording, nor one that corrects another, whose own page
+    is the corrected one. Raises NotFound for a `before` that is not of this newsletter.
     """
     wanted = _listed(newsletter).limit(limit)
     if before:
@@ -44,13 +46,13 @@ def issues_of(
             raise NotFound(f"No issue of {newsletter.slug} is called “{before}”.")
         same_moment = and_(Campaign.started_at == last.started_at, Campaign.id < last.id)
         wanted = wanted.where(or_(Campaign.started_at < last.started_at, same_moment))
-    return [issue_of(campaign) for campaign in session.scalars(wanted)]
+    return [issue_of(campaign, links) for campaign in session.scalars(wanted)]
 
 
-def issue_of(campaign: Campaign) -> Issue:
+def issue_of(campaign: Campaign, links: Links) -> Issue:
     """Return what is told of a campaign that has begun."""
     assert campaign.started_at is not None
-    articles = campaign.content.get("articles", [])
+    articles = shown_articles(campaign.content, links)
     summary = campaign.preheader or " · ".join(article["title"] for article in articles[:3])
     images = [article["image"]["url"] for article in articles if article.get("image")]
     return Issue(
@@ -74,14 +76,19 @@ def readable_campaign(session: Session, public_id: str) -> Campaign | None:
 
 def _listed(newsletter: Newsletter) -> Select[Campaign]:
     compiled = select(Variant.id).where(Variant.campaign_id == Campaign.id).exists()
+    goes_on_corrected = and_(Campaign.state == CampaignState.PREPARING, Campaign.version > 1)
     return (
         select(Campaign)
         .outerjoin(Canary, Canary.campaign_id == Campaign.id)
         .where(
             Campaign.newsletter_id == newsletter.id,
             Campaign.started_at.is_not(None),
-            Campaign.state.in_((CampaignState.SENDING, CampaignState.FINISHED)),
+            or_(
+                Campaign.state.in_((CampaignState.SENDING, CampaignState.FINISHED)),
+                goes_on_corrected,
+            ),
             Campaign.renews_notice_id.is_(None),
+            Campaign.corrects_id.is_(None),
             or_(Canary.campaign_id.is_(None), Canary.released_at.is_not(None)),
             compiled,
         )

@@ -16,6 +16,7 @@ from mailer.domain.canary import CanaryOrder
 from mailer.domain.deliveries import DeliveryKind, DeliveryState, Lane
 from mailer.domain.errors import Refusal
 from mailer.domain.retry import lifetime
+from mailer.services.topics import topics_now
 from mailer.store.engine import Sessions
 from mailer.store.halting import refuse_while_halted
 from mailer.store.ledger import (
@@ -88,6 +89,8 @@ def start_campaign(
     campaign.started_at = now
     campaign.ends_at = _end(campaign, now)
     campaign.period = period_of(now)
+    topics = topics_now(session, campaign.newsletter)
+    campaign.content = {**campaign.content, "topics": topics}
 
 
 def refuse_to_start(session: Session, campaign: Campaign, *, now: datetime) -> None:

@@ -65,35 +65,45 @@ def draft_campaign(
     """
     if not article_ids and not (html and html.strip()):
         raise CannotCampaign("A campaign needs content: give --article ID or --html FILE.")
-    if html and not (plain_text(html) or "<img" in sanitise_operator_html(html)):
-        raise CannotCampaign(
-            "Of that HTML nothing is left that a mail may hold: no text, no image."
-        )
-    if html and has_homeless_image(html):
-        raise CannotCampaign(
-            "An image in that HTML is not on the web, so that mail programs do not show it: "
-            "give its src as an address that begins with https://."
-        )
-    subject = one_line(subject, "subject", LONGEST_SUBJECT)
-    if not subject:
-        raise CannotCampaign("A campaign needs a subject: give --subject.")
     frozen = freeze_articles(session, newsletter, article_ids, merged=merged, images=images)
     content: dict[str, Any] = {"articles": frozen.articles, "images_left_out": frozen.left_out}
     if html:
-        content["body_html"] = html
+        content["body_html"] = checked_html(html)
     campaign = new_draft(
         find_purpose(session, newsletter, purpose),
-        subject=subject,
+        subject=checked_subject(subject),
         template=template or _template_for(lane, digest_id),
         content=content,
         now=now,
     )
     campaign.images = frozen.images
     campaign.digest_id = digest_id
-    campaign.preheader = one_line(preheader, "preheader") or _headlines(content)
+    campaign.preheader = one_line(preheader, "preheader") or headlines(content)
     campaign.lane = int(lane)
     campaign.expires_at = expires_at
     return campaign
+
+
+def checked_subject(subject: str) -> str:
+    """Return the subject on one line; raises Refusals for one that is empty, or too long."""
+    subject = one_line(subject, "subject", LONGEST_SUBJECT)
+    if not subject:
+        raise CannotCampaign("A campaign needs a subject: give --subject.")
+    return subject
+
+
+def checked_html(html: str) -> str:
+    """Return the body as it is; raises CannotCampaign where a mail may hold nothing of it."""
+    if not (plain_text(html) or "<img" in sanitise_operator_html(html)):
+        raise CannotCampaign(
+            "Of that HTML nothing is left that a mail may hold: no text, no image."
+        )
+    if has_homeless_image(html):
+        raise CannotCampaign(
+            "An image in that HTML is not on the web, so that mail programs do not show it: "
+            "give its src as an address that begins with https://."
+        )
+    return html
 
 
 def _template_for(lane: Lane, digest_id: int | None) -> str:
@@ -115,6 +125,7 @@ def new_draft(
         preheader="",
         template=template,
         content=content,
+        version=1,
         lane=int(Lane.REGULAR),
         state=CampaignState.DRAFT.value,
         paused_reason="",
@@ -171,8 +182,11 @@ def list_campaigns(session: Session, newsletter: Newsletter | None = None) -> li
     return list(session.scalars(statement))
 
 
-def _headlines(content: dict[str, Any]) -> str:
-    """Return what the subject leaves out: the next titles, or the only story's summary."""
+def headlines(content: Mapping[str, Any]) -> str:
+    """Return what the subject leaves out: the next titles, or the only story's summary.
+
+    It is the preheader where none is given.
+    """
     articles = content["articles"]
     titles = [article["title"] for article in articles[1:4]]
     return " · ".join(titles) if titles else (articles[0]["summary"] if articles else "")

@@ -93,25 +93,26 @@ class Chooser:
     """Knows the outcomes of the campaigns that are being sent."""
 
     def __init__(self) -> None:
-        self._campaigns: dict[int, _Campaign] = {}
+        self._campaigns: dict[tuple[int, int], _Campaign] = {}  # by id and version of the content
 
     def choose(self, connection: Connection, batch: Sequence[Claimed]) -> Chosen:
         """Choose for a claimed batch, in the claim's transaction."""
         chosen = Chosen()
-        by_campaign: dict[int, list[Claimed]] = {}
+        by_content: dict[tuple[int, int], list[Claimed]] = {}
         for item in batch:
             if item.campaign_id is None or item.variant_id is not None:
                 chosen.batch.append(item)
             else:
-                by_campaign.setdefault(item.campaign_id, []).append(item)
-        for campaign_id, items in by_campaign.items():
-            self._choose_for(connection, campaign_id, items, chosen)
+                by_content.setdefault((item.campaign_id, item.version), []).append(item)
+        for (campaign_id, version), items in by_content.items():
+            self._choose_for(connection, campaign_id, version, items, chosen)
         return chosen
 
     def _choose_for(
-        self, connection: Connection, campaign_id: int, items: Sequence[Claimed], chosen: Chosen
-    ) -> None:
-        campaign = self._campaign(connection, campaign_id)
+        self, connection: Connection, campaign_id: int, version: int, items: Sequence[Claimed],
+        chosen: Chosen,
+    ) -> None:  # fmt: skip
+        campaign = self._campaign(connection, campaign_id, version)
         readers = [item.subscriber_id for item in items if item.subscriber_id is not None]
         found = profiles(connection, items[0].newsletter_id, readers)
         made: list[tuple[Claimed, int]] = []
@@ -151,14 +152,14 @@ class Chooser:
         if rest:
             let_wait(connection, rest, seconds=_LOOK_AGAIN)
 
-    def _campaign(self, connection: Connection, campaign_id: int) -> _Campaign:
+    def _campaign(self, connection: Connection, campaign_id: int, version: int) -> _Campaign:
         """Return what is known of the campaign; read anew where more has been compiled."""
         newest = select(func.max(Variant.id)).where(Variant.campaign_id == campaign_id)
         last = connection.execute(newest).scalar() or 0
-        known = self._campaigns.get(campaign_id)
+        known = self._campaigns.get((campaign_id, version))
         if known is None or known.last != last:
-            known = _read(connection, campaign_id, last)
-            self._campaigns[campaign_id] = known
+            known = _read(connection, campaign_id, version, last)
+            self._campaigns[campaign_id, version] = known
             for oldest in list(self._campaigns)[:-_KEPT_CAMPAIGNS]:
                 del self._campaigns[oldest]
         return known
@@ -170,7 +171,7 @@ def home_of(connection: Connection, newsletter_id: int) -> Home:
     return Home(*connection.execute(wanted).one())
 
 
-def _read(connection: Connection, campaign_id: int, last: int) -> _Campaign:
+def _read(connection: Connection, campaign_id: int, version: int, last: int) -> _Campaign:
     campaign = connection.execute(
         select(Campaign.newsletter_id, Notice.locale)
         .outerjoin(Notice, Notice.id == Campaign.renews_notice_id)
@@ -178,7 +179,7 @@ def _read(connection: Connection, campaign_id: int, last: int) -> _Campaign:
     ).one()
     variants = connection.execute(
         select(Variant.id, Variant.locale, Variant.path)
-        .where(Variant.campaign_id == campaign_id)
+        .where(Variant.campaign_id == campaign_id, Variant.version == version)
         .order_by(Variant.id)
     )
     outcomes = Outcomes((each, locale, stored_path(path)) for each, locale, path in variants)

@@ -172,7 +172,7 @@ class Conversation:
             await self._tell(said)
             return False
         claimed = current.claimed
-        request = GateRequest(claimed.id, claimed.period, claimed.fence)
+        request = GateRequest(claimed.id, claimed.period, claimed.fence, claimed.version)
         if said is None:
             told = await self._desk.visit(request=request)
         else:

@@ -66,11 +66,15 @@ def freeze_articles(
     sources = sources_of(session, found.values(), merged)
     ordered = [found[article_id] for article_id in dict.fromkeys(article_ids)]
     copies = [{**_copy(article, images), "sources": sources[article.id]} for article in ordered]
-    shown = {each.sha256 for each in images.values() if isinstance(each, ShownImage)}
+    return Frozen(copies, images_in(session, {"articles": copies}), left_out_of(ordered, images))
+
+
+def images_in(session: Session, content: Mapping[str, Any]) -> list[StoredImage]:
+    """Return the kept images that the copies show."""
+    files = [copy["image"].get("file", "") for copy in content.get("articles", []) if copy["image"]]
+    shown = {file.partition(".")[0] for file in files}
     kept = select(StoredImage).where(StoredImage.sha256.in_(shown)).order_by(StoredImage.sha256)
-    return Frozen(
-        copies, list(session.scalars(kept)) if shown else [], left_out_of(ordered, images)
-    )
+    return list(session.scalars(kept)) if shown else []
 
 
 def shown_articles(content: Mapping[str, Any], links: Links) -> list[dict[str, Any]]:

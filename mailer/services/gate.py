@@ -78,10 +78,14 @@ def refuse_faulty(
 
 
 def hold(session: Session, campaign: Campaign, reason: str) -> None:
-    """Pause a campaign that has not begun; what is compiled goes, so that a mended template
-    counts."""
+    """Pause a campaign whose content has not begun to go; what is compiled of it goes, so that a
+    mended template counts."""
     pause_campaign(session, campaign, reason=reason)
-    session.execute(delete(Variant).where(Variant.campaign_id == campaign.id))
+    session.execute(
+        delete(Variant).where(
+            Variant.campaign_id == campaign.id, Variant.version == campaign.version
+        )
+    )
     digest = session.get(Digest, campaign.digest_id) if campaign.digest_id else None
     if digest is not None and digest.last_outcome.startswith(f"campaign {campaign.id}"):
         digest.last_outcome = f"campaign {campaign.id} is held: {reason}"

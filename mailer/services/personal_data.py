@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import Row, or_, select
 from sqlalchemy.orm import Session
 
 from mailer.domain.addresses import EmailAddress, address_hash
 from mailer.domain.consent import ConsentState
+from mailer.domain.deliveries import MAY_HAVE_ARRIVED
 from mailer.services.data_rights import rights
 from mailer.services.practice import Practice, contact, controller, recipients, retention
 from mailer.services.readers import UnknownReader, consent_events
@@ -29,9 +30,11 @@ from mailer.store.models import (
     Notice,
     OperatorAction,
     Purpose,
+    ReplacedContent,
     Seed,
     Subscriber,
     Subscription,
+    Variant,
 )
 from mailer.store.readers import find_reader
 from mailer.store.suppressions import standing
@@ -222,14 +225,14 @@ def _mails(
                 "reply": each.reply,
             }
         )
-    subjects = _subjects(session, [mail.campaign_id for mail in mails if mail.campaign_id])
+    subjects = _subjects(session, mails)
     newsletters = dict(session.execute(select(Newsletter.id, Newsletter.slug)).all())
     return [
         {
             "message_id": practice.message_id_of(mail.id),
             "newsletter": newsletters.get(mail.newsletter_id),
             "kind": mail.kind,
-            "subject": subjects.get(mail.campaign_id),
+            "subject": subjects.get(mail.id),
             "state": mail.state,
             "queued_at": mail.created_at,
             "settled_at": mail.settled_at,
@@ -241,11 +244,30 @@ def _mails(
     ]
 
 
-def _subjects(session: Session, campaign_ids: Sequence[int]) -> dict[int, str]:
-    rows = session.execute(
-        select(Campaign.id, Campaign.subject).where(Campaign.id.in_(set(campaign_ids)))
+def _subjects(session: Session, mails: Sequence[Row[Any]]) -> dict[int, str]:
+    """Return the subject of each campaign's mail as the reader got it, corrected since or not."""
+    campaigns = {mail.campaign_id for mail in mails if mail.campaign_id}
+    now = dict(
+        session.execute(
+            select(Campaign.id, Campaign.subject).where(Campaign.id.in_(campaigns))
+        ).all()
     )
-    return dict(rows.all())
+    replaced = (
+        select(Variant.id, ReplacedContent.subject)
+        .join(
+            ReplacedContent,
+            (ReplacedContent.campaign_id == Variant.campaign_id)
+            & (ReplacedContent.version == Variant.version),
+        )
+        .where(Variant.campaign_id.in_(campaigns))
+    )
+    before = dict(session.execute(replaced).all())
+    return {
+        mail.id: (before.get(mail.variant_id) if mail.state in MAY_HAVE_ARRIVED else None)
+        or now[mail.campaign_id]
+        for mail in mails
+        if mail.campaign_id in now
+    }
 
 
 def _feedback(session: Session, reader: Subscriber, practice: Practice) -> list[dict[str, Any]]:

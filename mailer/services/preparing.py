@@ -1,7 +1,8 @@
 """Preparing a campaign: compile its variants, queue the copies for seed addresses, then plan its
 deliveries, chunk by chunk.
 
-One with a canary is prepared twice: for its sample, and for the rest when that is released.
+One with a canary is prepared twice: for its sample, and for the rest when that is released. One
+that is corrected while it is sent is prepared once more, and nobody is added then.
 
 Every step can be killed: each variant is kept once, the sample is chosen once, a chunk and the
 cursor are one transaction, and the last step is a compare-and-set. Two workers at once do each
@@ -23,7 +24,7 @@ from mailer.services.campaign_course import move, pause_campaign
 from mailer.services.gate import CheckFailed, hold, refuse_faulty
 from mailer.services.renderer import Renderer
 from mailer.services.seeds import copy_to_seeds
-from mailer.services.variants import VariantMaker
+from mailer.services.variants import ContentReplaced, VariantMaker
 from mailer.store.engine import Sessions, reading
 from mailer.store.halting import halted_reason
 from mailer.store.ledger import choose_sample, plan_chunk
@@ -75,6 +76,8 @@ def prepare_campaign(
             return 0
         maker.compile_ahead(pause)
         refuse_faulty(sessions, campaign_id, renderer=renderer, now=now())
+    except ContentReplaced:
+        return 0  # whoever corrected it has rung, and so does the next tick
     except SQLAlchemyError:
         raise  # the database's trouble, not the campaign's: the next tick tries again
     except CheckFailed as failed:
@@ -89,7 +92,7 @@ def prepare_campaign(
     added = 0
     while True:
         with sessions.begin() as session:
-            planned = _plan_next(session, campaign_id, chunk, now())
+            planned = _plan_next(session, campaign_id, maker.version, chunk, now())
         if planned is None:
             return added
         added += planned
@@ -118,10 +121,12 @@ def _choose_sample(sessions: Sessions, campaign_id: int, now: Callable[[], datet
             canary.released_at = now()
 
 
-def _plan_next(session: Session, campaign_id: int, chunk: int, now: datetime) -> int | None:
-    """Plan one chunk; None when the campaign needs no more planning."""
+def _plan_next(
+    session: Session, campaign_id: int, version: int, chunk: int, now: datetime
+) -> int | None:
+    """Plan one chunk; None when the campaign needs no more planning, or has other content now."""
     campaign = session.get(Campaign, campaign_id, with_for_update=True)
-    if campaign is None or not _is_due(session, campaign):
+    if campaign is None or campaign.version != version or not _is_due(session, campaign):
         return None
     assert campaign.ends_at is not None, "it has been started"
     planned = plan_chunk(session, campaign, limit=chunk, now=now, expires_at=campaign.ends_at)

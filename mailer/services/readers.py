@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from mailer.domain.addresses import address_hash, parse_address
 from mailer.domain.consent import SubscriptionState
+from mailer.domain.deliveries import MAY_HAVE_ARRIVED
 from mailer.domain.errors import Refusal
 from mailer.domain.suppression import SCOPE_ALL
 from mailer.services.lookup import as_id
@@ -24,8 +25,10 @@ from mailer.store.models import (
     Newsletter,
     Notice,
     Purpose,
+    ReplacedContent,
     Subscriber,
     Subscription,
+    Variant,
     attempt,
     delivery,
 )
@@ -208,9 +211,23 @@ def _deliveries(
     session: Session, reader: Subscriber, message_id_of: Callable[[int], str]
 ) -> list[dict[str, Any]]:
     rows = session.execute(
-        select(delivery, Campaign.subject, Newsletter.slug.label("newsletter"))
+        select(
+            delivery,
+            func.coalesce(ReplacedContent.subject, Campaign.subject).label("subject"),
+            ReplacedContent.version,
+            Newsletter.slug.label("newsletter"),
+        )
         .join(Newsletter, Newsletter.id == delivery.c.newsletter_id)
         .outerjoin(Campaign, Campaign.id == delivery.c.campaign_id)
+        .outerjoin(Variant, Variant.id == delivery.c.variant_id)
+        .outerjoin(
+            ReplacedContent,
+            and_(
+                ReplacedContent.campaign_id == delivery.c.campaign_id,
+                ReplacedContent.version == Variant.version,
+                delivery.c.state.in_([state.value for state in MAY_HAVE_ARRIVED]),
+            ),
+        )
         .where(delivery.c.subscriber_id == reader.id)
     ).all()
     tries = session.execute(
@@ -224,9 +241,8 @@ def _deliveries(
             "at": row.settled_at or row.created_at,
             "kind": "delivery",
             "newsletter": row.newsletter,
-            "what": f"{row.kind} {row.state}: {row.subject}"
-            if row.subject
-            else f"{row.kind} {row.state}",
+            "what": f"{row.kind} {row.state}{f': {row.subject}' if row.subject else ''}"
+            f"{f' (version {row.version}, corrected since)' if row.version else ''}",
             "message_id": message_id_of(row.id),
         }
         for row in rows

@@ -34,7 +34,7 @@ from mailer.services.choosing import Home, details, locale_of, nobody, stored_pa
 from mailer.services.composing import MailIdentity
 from mailer.services.freezing import shown_articles
 from mailer.services.notices import label_shown
-from mailer.services.topics import topics_shown
+from mailer.services.topics import topics_now, topics_shown
 from mailer.store.models import Campaign, Newsletter, Notice, Publisher, Purpose, Variant
 from mailer.store.once import insert_once
 from mailer.store.profiles import Profile
@@ -78,6 +78,9 @@ class Renderer:
         home = Home(newsletter.locale, newsletter.timezone)
         whom = reader or nobody(_NOBODY, home)
         locale = locale or locale_of(whom, home, notice.locale if notice else None)
+        topics = campaign.content.get("topics")  # kept from the start on
+        if topics is None:
+            topics = topics_now(session, newsletter)
         context = {
             **_house(session, newsletter, locale),
             "campaign": {
@@ -95,7 +98,8 @@ class Renderer:
                 "body_html": campaign.content.get("body_html", ""),
             },
             "articles": shown_articles(campaign.content, self._links),
-            "topics": topics_shown(session, newsletter, locale),
+            "topics": topics_shown(topics, locale, newsletter.locale),
+            "correction": campaign.content.get("correction"),
             "notice": {"text": notice.text, "purposes": list(notice.purposes)} if notice else None,
         }
         headers = _sender_headers(
@@ -114,7 +118,7 @@ class Renderer:
 
         The first that is kept stays.
         """
-        return _stored(session, f"campaign:{campaign.id}", compiled, now, campaign.id)
+        return _stored(session, _source(campaign), compiled, now, campaign)
 
     def store_test_variant(
         self, session: Session, campaign: Campaign, compiled: CompiledMessage, *, now: datetime
@@ -131,7 +135,7 @@ class Renderer:
         Without a reader: as somebody gets it who has told us nothing, which is what everybody may
         see.
         """
-        kept = variants_of(session, campaign.id)
+        kept = variants_of(session, campaign)
         if kept:
             home = Home(campaign.newsletter.locale, campaign.newsletter.timezone)
             notice = _asks_about(session, campaign)
@@ -268,16 +272,24 @@ class Renderer:
         )
 
 
-def variants_of(session: Session, campaign_id: int) -> list[Variant]:
-    """Return what is compiled of a campaign, oldest first; the mails themselves only if asked."""
+def variants_of(session: Session, campaign: Campaign) -> list[Variant]:
+    """Return what is compiled of the campaign as it is now, oldest first.
+
+    The mails themselves are read only if asked for.
+    """
     return list(
         session.scalars(
             select(Variant)
             .options(defer(Variant.compiled))
-            .where(Variant.campaign_id == campaign_id)
+            .where(Variant.campaign_id == campaign.id, Variant.version == campaign.version)
             .order_by(Variant.id)
         )
     )
+
+
+def _source(campaign: Campaign) -> str:
+    corrected = f":{campaign.version}" if campaign.version > 1 else ""
+    return f"campaign:{campaign.id}{corrected}"
 
 
 def _stored(
@@ -285,12 +297,13 @@ def _stored(
     source: str,
     compiled: CompiledMessage,
     now: datetime,
-    campaign_id: int | None = None,
+    campaign: Campaign | None = None,
 ) -> int:
     """Keep a variant and return its id. Of two with the same outcome the first stays."""
     key = variant_key(compiled.locale, compiled.path)
     values = {
-        "campaign_id": campaign_id,
+        "campaign_id": campaign.id if campaign else None,
+        "version": campaign.version if campaign else 1,
         "source": source,
         "key": key,
         "locale": compiled.locale,

@@ -74,7 +74,7 @@ def remove_seed(session: Session, newsletter: Newsletter, address: EmailAddress,
 def copy_to_seeds(
     sessions: Sessions, campaign_id: int, *, renderer: Renderer, now: datetime
 ) -> int:
-    """Queue a copy for every seed address, once for a campaign; return how many.
+    """Queue a copy for every seed address, once for what a campaign holds; return how many.
 
     The copies and the note that they are made are one transaction.
     """
@@ -82,11 +82,13 @@ def copy_to_seeds(
         campaign = session.get_one(Campaign, campaign_id)
         if campaign.seeded_at is not None or not list_seeds(session, campaign.newsletter):
             return 0
-        compiled = renderer.sent_message(session, campaign)
+        compiled, version = renderer.sent_message(session, campaign), campaign.version
     with sessions.begin() as session:
         campaign = session.get_one(Campaign, campaign_id, with_for_update=True)
         if campaign.seeded_at is not None or campaign.state != CampaignState.PREPARING:
             return 0
+        if campaign.version != version:
+            return 0  # corrected meanwhile, and so prepared anew
         campaign.seeded_at = now
         newsletter = campaign.newsletter
         seeds = [

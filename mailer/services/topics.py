@@ -189,24 +189,41 @@ def topic_choices(
     )
 
 
-def topics_shown(session: Session, newsletter: Newsletter, locale: str) -> list[dict[str, Any]]:
+def topics_now(session: Session, newsletter: Newsletter) -> list[dict[str, Any]]:
+    """Return the topics as a campaign keeps them from its start on: `slug`, `labels`, `sections`.
+
+    So a topic that is renamed meanwhile has one name in all of its mails.
+    """
+    return [
+        {"slug": topic.slug, "labels": dict(topic.labels), "sections": list(topic.sections)}
+        for topic in topics_of(session, newsletter)
+    ]
+
+
+def topics_shown(
+    kept: Sequence[Mapping[str, Any]], locale: str, default_locale: str
+) -> list[dict[str, Any]]:
     """Return what templates see of the topics: `slug`, `label` and `sections` of each."""
     return [
         {
-            "slug": topic.slug,
-            "label": label_of(topic, locale, newsletter.locale),
-            "sections": [section.casefold() for section in topic.sections],
+            "slug": topic["slug"],
+            "label": _label(topic["slug"], topic["labels"], locale, default_locale),
+            "sections": [section.casefold() for section in topic["sections"]],
         }
-        for topic in topics_of(session, newsletter)
+        for topic in kept
     ]
 
 
 def label_of(topic: Topic, locale: str, default_locale: str) -> str:
     """Return the label in the reader's locale, else in the newsletter's, else any."""
+    return _label(topic.slug, topic.labels, locale, default_locale)
+
+
+def _label(slug: str, labels: Mapping[str, Any], locale: str, default_locale: str) -> str:
     for candidate in (locale, locale.split("-")[0], default_locale):
-        if candidate in topic.labels:
-            return str(topic.labels[candidate])
-    return str(next(iter(topic.labels.values()), topic.slug))
+        if candidate in labels:
+            return str(labels[candidate])
+    return str(next(iter(labels.values()), slug))
 
 
 def _sections(sections: Sequence[str]) -> list[str]:

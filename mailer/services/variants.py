@@ -27,8 +27,16 @@ _PAGE = 2_000
 _MOST_WANTED = 500
 
 
+class ContentReplaced(Exception):
+    """The campaign has been corrected meanwhile: what is compiled is of no use any more."""
+
+
 class VariantMaker:
-    """Compiles what a campaign's readers need; outside of any transaction that writes."""
+    """Compiles what a campaign's readers need; outside of any transaction that writes.
+
+    All of it from one version of the campaign's content; raises ContentReplaced once there is
+    another.
+    """
 
     def __init__(
         self,
@@ -45,6 +53,8 @@ class VariantMaker:
         self._home = Home("", "")
         self._fixed_locale: str | None = None
         self._newsletter_id = 0
+        self.version = 0
+        """The version of the content that is compiled; 0 before it is looked at."""
 
     def compile_ahead(self, pause: Callable[[], None] = lambda: None) -> int:
         """Compile the mail, and all its outcomes among the audience; return how many there are.
@@ -89,13 +99,14 @@ class VariantMaker:
     def _compile_first(self) -> None:
         """Compile it for somebody who has told us nothing: what everybody may see."""
         with reading(self._sessions) as session:
-            if variants_of(session, self._campaign_id):
+            campaign = session.get_one(Campaign, self._campaign_id)
+            self.version = campaign.version
+            if variants_of(session, campaign):
                 return
-            campaign = session.get_one(Campaign, self._campaign_id)
             first = self._renderer.campaign_message(session, campaign)
-            personal = _differs(session, campaign, first)
+            personal = differs(session, campaign, first)
         with self._sessions.begin() as session:
-            campaign = session.get_one(Campaign, self._campaign_id)
+            campaign = self._unchanged(session)
             self._renderer.store_campaign_variant(session, campaign, first, now=self._now())
             campaign.personal = personal
 
@@ -103,12 +114,13 @@ class VariantMaker:
         """See what is compiled already, and what holds for readers who said nothing."""
         with reading(self._sessions) as session:
             campaign = session.get_one(Campaign, self._campaign_id)
+            self.version = campaign.version
             newsletter = campaign.newsletter
             self._newsletter_id = newsletter.id
             self._home = Home(newsletter.locale, newsletter.timezone)
             if campaign.renews_notice_id is not None:
                 self._fixed_locale = session.get_one(Notice, campaign.renews_notice_id).locale
-            for kept in variants_of(session, self._campaign_id):
+            for kept in variants_of(session, campaign):
                 self._outcomes.add(kept.id, kept.locale, stored_path(kept.path))
 
     def _compile_page(self, after: int) -> int | None:
@@ -135,11 +147,18 @@ class VariantMaker:
                 session, campaign, reader=profile, locale=locale
             )
         with self._sessions.begin() as session:
-            campaign = session.get_one(Campaign, self._campaign_id)
+            campaign = self._unchanged(session)
             kept = self._renderer.store_campaign_variant(
                 session, campaign, compiled, now=self._now()
             )
         self._outcomes.add(kept, locale, compiled.path)
+
+    def _unchanged(self, session: Session) -> Campaign:
+        """Return the campaign, held as it is, if it still has the content that was compiled."""
+        campaign = session.get_one(Campaign, self._campaign_id, with_for_update=True)
+        if campaign.version != self.version:
+            raise ContentReplaced
+        return campaign
 
     def _answer(self, reader: int, problem: str) -> None:
         this = (
@@ -147,13 +166,14 @@ class VariantMaker:
             WantedVariant.subscriber_id == reader,
         )
         with self._sessions.begin() as session:
+            self._unchanged(session)
             if problem:
                 session.execute(update(WantedVariant).where(*this).values(problem=problem))
             else:
                 session.execute(delete(WantedVariant).where(*this))
 
 
-def _differs(session: Session, campaign: Campaign, first: CompiledMessage) -> bool:
+def differs(session: Session, campaign: Campaign, first: CompiledMessage) -> bool:
     """Say whether a mail needs more of its reader than address and name."""
     if first.path or first.reads - _ALWAYS_KNOWN:
         return True

@@ -20,10 +20,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased
 
 from mailer.domain.consent import AGREES, ConsentState, SubscriptionState
-from mailer.domain.deliveries import NEVER_HANDED_OVER
 from mailer.domain.notices import best_locale, language
 from mailer.domain.suppression import SCOPE_ALL, SuppressionReason
 from mailer.store.clock import DatabaseTime
+from mailer.store.corrections import is_to_be_told, was_not_reached
 from mailer.store.models import (
     Campaign,
     ConsentEvent,
@@ -33,7 +33,6 @@ from mailer.store.models import (
     Subscriber,
     Subscription,
     Suppression,
-    delivery,
 )
 
 T = TypeVar("T")
@@ -160,6 +159,8 @@ def of_audience(
         Subscription.subscriber_id <= upto,
         _receives(campaign.purpose_id),
     )
+    if campaign.corrects_id is not None:
+        return and_(receives, *is_to_be_told(session, campaign))
     if campaign.renews_notice_id is None:
         return receives
     notice = session.get_one(Notice, campaign.renews_notice_id)
@@ -270,7 +271,7 @@ def _is_to_be_asked(
     return and_(
         agreed_notice(reader, purpose).is_distinct_from(notice.id),
         _locale_shown(list(current), newsletter.locale) == notice.locale,
-        *(_was_not_asked(*each) for each in _others_that_ask(session, notice, campaign_id)),
+        *(was_not_reached(*each) for each in _others_that_ask(session, notice, campaign_id)),
     )
 
 
@@ -300,18 +301,3 @@ def _others_that_ask(
         )
     )
     return [(period, other) for period, other in found]
-
-
-def _was_not_asked(period: int, campaign_id: int) -> ColumnElement[bool]:
-    """Condition: this campaign has not reached the reader, and will not, not by a retry either."""
-    asked = (
-        select(delivery.c.id)
-        .where(
-            delivery.c.period == period,
-            delivery.c.campaign_id == campaign_id,
-            delivery.c.subscriber_id == Subscription.subscriber_id,
-            delivery.c.state.not_in([state.value for state in NEVER_HANDED_OVER]),
-        )
-        .scalar_subquery()
-    )
-    return asked.is_(None)

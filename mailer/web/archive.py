@@ -77,7 +77,7 @@ def _show(parts: Parts, session: Session, request: Request) -> Response:
 
 def _introduced(parts: Parts, campaign: Campaign, html: str) -> str:
     """Add what a shared link shows; the mail itself has nothing of it."""
-    issue, newsletter = issue_of(campaign), campaign.newsletter
+    issue, newsletter = issue_of(campaign, parts.links), campaign.newsletter
     address = parts.links.archive(issue.public_id)
     properties = {
         "og:type": "article",
@@ -97,7 +97,7 @@ def _index(parts: Parts, session: Session, request: Request) -> Response:
     newsletter = _newsletter(session, request)
     before = request.query_params.get("before", "")[:40]
     try:
-        found = issues_of(session, newsletter, before=before, limit=_PER_PAGE + 1)
+        found = issues_of(session, newsletter, parts.links, before=before, limit=_PER_PAGE + 1)
     except NotFound:
         raise HTTPException(404) from None
     shown = found[:_PER_PAGE]
@@ -113,7 +113,7 @@ def _index(parts: Parts, session: Session, request: Request) -> Response:
 
 def _feed(parts: Parts, session: Session, request: Request) -> Response:
     newsletter = _newsletter(session, request)
-    issues = issues_of(session, newsletter, limit=_PER_PAGE)
+    issues = issues_of(session, newsletter, parts.links, limit=_PER_PAGE)
     links, say = parts.links, translations(newsletter.locale).gettext
     content = rss(
         title=newsletter.name,

@@ -153,10 +153,10 @@ def test_a_chunk_that_is_repeated_after_a_crash_finds_the_same_sample(parts: Par
         start_campaign(session, campaign, canary=order("25%"), now=parts.now())
     _choose_sample(parts.sessions, campaign_id, parts.now)
     with parts.sessions() as session:  # dies before the chunk is committed
-        _plan_next(session, campaign_id, 20, parts.now())
+        _plan_next(session, campaign_id, 1, 20, parts.now())
         session.rollback()
     with parts.sessions.begin() as session:
-        _plan_next(session, campaign_id, 20, parts.now())
+        _plan_next(session, campaign_id, 1, 20, parts.now())
     with parts.sessions.begin() as session:
         made = session.scalars(select(b.Newsletter)).one()
         b.readers(parts, session, made, 90)  # who comes later changes nothing

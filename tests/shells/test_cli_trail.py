@@ -42,6 +42,7 @@ ACTS: dict[str, list[list[str]]] = {
     "campaign breaking": [["weekly", "story.html", "--purpose", "updates", "--yes"]],
     "campaign schedule": [["1", "--at", "2999-01-01T07:00"]],
     "campaign pause": [["2"]],
+    "campaign correct": [["2", "--subject", "Another letter"], ["2", "--dry-run"]],
     "campaign resume": [["3"]],
     "campaign cancel": [["2", "--yes"]],
     "campaign retry": [["3"]],

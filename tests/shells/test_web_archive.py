@@ -87,6 +87,11 @@ def _sent(parts: Parts, count: int) -> list[int]:
     return ids
 
 
+def _picture(page: str) -> str:
+    (found,) = lxml_html.fromstring(page).xpath("//meta[@property='og:image']/@content")
+    return str(found)
+
+
 def _subjects(page: str) -> list[str]:
     return [each.text_content() for each in lxml_html.fromstring(page).findall(".//h2")]
 
@@ -129,10 +134,18 @@ def test_what_was_stopped_or_is_still_tried_out_is_not_listed(
     stopped, tried, sent = _sent(sqlite_parts, 3)
     with sqlite_parts.sessions.begin() as session:
         cancel_campaign(session, session.get_one(b.Campaign, stopped), now=b.NOW)
+        for number in (stopped, sent):  # one picture of ours, one of before we kept any
+            campaign = session.get_one(b.Campaign, number)
+            image = {"file": "ab12.jpg"} if number == sent else {"url": "https://old.test/i.jpg"}
+            articles = [{**each, "image": image} for each in campaign.content["articles"]]
+            campaign.content = {**campaign.content, "articles": articles}
         session.get_one(b.Campaign, tried).canary = Canary(
             size=1, failed_limit=0, wait_seconds=60, bound=None
         )
         public_id = session.get_one(b.Campaign, stopped).public_id
-        assert session.get_one(b.Campaign, sent).subject == "News & 2"
+        other = session.get_one(b.Campaign, sent).public_id
     assert _subjects(client.get("/n/weekly/archive").text) == ["News & 2"]
-    assert client.get(f"/a/{public_id}").status_code == 200  # for those who have the mail
+    # Who has the mail of one that was stopped can open its page all the same.
+    pictures = {each: _picture(client.get(f"/a/{each}").text) for each in (public_id, other)}
+    ours = sqlite_parts.links.image("ab12.jpg")
+    assert pictures == {public_id: "https://old.test/i.jpg", other: ours}

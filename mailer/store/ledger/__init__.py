@@ -8,6 +8,7 @@ hold     what waits for its receiving provider is put off
 gate     leased → sending, if consent still stands and nobody has taken the lease
 settle   sending → sent, queued, failed, uncertain, by fence
 close    what a withdrawal, an answer, a suppression, a cancellation ends at once
+correct  what workers hold of a content that is replaced; who got which
 recover  what a dead worker left behind
 requeue  what a person orders: try again, take as sent
 doubt    in a restored backup, what may have gone out since
@@ -26,6 +27,13 @@ from mailer.store.ledger.close import (
     close_for_addresses,
     close_for_purpose,
     close_questions,
+)
+from mailer.store.ledger.correct import (
+    Key,
+    counts_by_version,
+    in_hand,
+    recall,
+    still_past_gate,
 )
 from mailer.store.ledger.doubt import doubt_open
 from mailer.store.ledger.evidence import (
@@ -61,6 +69,7 @@ __all__ = [
     "Claimed",
     "GateRequest",
     "Gated",
+    "Key",
     "Place",
     "Planned",
     "Proof",
@@ -80,6 +89,7 @@ __all__ = [
     "count_open",
     "count_test_addresses",
     "counts",
+    "counts_by_version",
     "delete_attempts",
     "doubt_open",
     "doubts",
@@ -91,6 +101,7 @@ __all__ = [
     "hand_back",
     "has_open",
     "has_untried",
+    "in_hand",
     "in_state",
     "let_go",
     "let_wait",
@@ -100,12 +111,14 @@ __all__ = [
     "problems",
     "put_off",
     "queue_mail",
+    "recall",
     "recover_abandoned",
     "requeue",
     "sample_outcome",
     "set_variants",
     "settle_by_evidence",
     "sources",
+    "still_past_gate",
     "surely_sent",
     "uncertain",
 ]

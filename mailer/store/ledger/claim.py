@@ -56,6 +56,7 @@ class Claimed(NamedTuple):
     provider: str
     email: str
     name: str
+    version: int = 1  # of its campaign's content; the gate opens for no older one
 
 
 class Source(NamedTuple):
@@ -69,6 +70,7 @@ class Source(NamedTuple):
     variant_id: int | None
     newsletter_id: int | None
     lane: int
+    version: int = 1  # of the campaign's content
 
 
 OF_NO_CAMPAIGN = Source(None, None, None, Lane.TRANSACTIONAL)
@@ -117,7 +119,7 @@ def claim(
             **_BLOCKED.parameters([(provider,) for provider in blocked]),
         }
         while rows := connection.execute(statement, parameters).all():
-            claimed = _with_readers(connection, sorted(rows, key=itemgetter(0)))
+            claimed = _with_readers(connection, sorted(rows, key=itemgetter(0)), source.version)
             there = [item for item in claimed if item.email]
             if len(there) < len(claimed):
                 _end_without_reader(connection, [item for item in claimed if not item.email])
@@ -136,10 +138,12 @@ def hand_back(connection: Connection, claimed: Sequence[Claimed]) -> None:
 
 
 @cache
-def _campaigns() -> Select[int, int, int, int]:
+def _campaigns() -> Select[int, int, int, int, int]:
     """Return the campaigns that are being sent and have time left, with their variants."""
     variant = select(func.min(Variant.id)).where(
-        Variant.campaign_id == Campaign.id, ~Campaign.personal
+        Variant.campaign_id == Campaign.id,
+        Variant.version == Campaign.version,
+        ~Campaign.personal,
     )
     return (
         select(
@@ -147,6 +151,7 @@ def _campaigns() -> Select[int, int, int, int]:
             variant.scalar_subquery().label("variant_id"),
             Campaign.newsletter_id,
             Campaign.lane,
+            Campaign.version,
         )
         .where(
             Campaign.state == CampaignState.SENDING.value,
@@ -245,8 +250,11 @@ def _end_without_reader(connection: Connection, claimed: Sequence[Claimed]) -> N
     connection.execute(_withdraw(connection.dialect.name), _LEASES.parameters(leases))
 
 
-def _with_readers(connection: Connection, rows: Sequence[Row[Any]]) -> list[Claimed]:
+def _with_readers(connection: Connection, rows: Sequence[Row[Any]], version: int) -> list[Claimed]:
     wanted = [(row[_SUBSCRIBER],) for row in rows if row[_SUBSCRIBER] is not None]
     found = connection.execute(_readers(connection.dialect.name), _IDS.parameters(wanted))
-    readers = {row[0]: (row[1], row[2]) for row in found.all()}
-    return [Claimed(*row[:-1], *readers.get(row[_SUBSCRIBER], (row[-1] or "", ""))) for row in rows]
+    readers = {row[0]: (row[1], row[2], version) for row in found.all()}
+    return [
+        Claimed(*row[:-1], *readers.get(row[_SUBSCRIBER], (row[-1] or "", "", version)))
+        for row in rows
+    ]

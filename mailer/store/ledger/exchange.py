@@ -47,18 +47,22 @@ _S = DeliveryState
 
 
 class GateRequest(NamedTuple):
-    """May the content of this delivery be handed over now?"""
+    """May the content of this delivery be handed over now?
+
+    `version` is that of the campaign's content that the mail was made from.
+    """
 
     id: int
     period: int
     fence: int
+    version: int = 1
 
 
 class Gated(StrEnum):
     """The gate's answer. Anything but OPEN means: hang up, not a byte of content."""
 
     OPEN = "open"
-    CLOSED = "closed"  # consent, suppression or the campaign's state forbid it
+    CLOSED = "closed"  # consent, suppression, the campaign's state or a correction forbid it
     LEASE_LOST = "lease lost"  # another worker has it, or it has been ended
 
 
@@ -105,7 +109,9 @@ _TOLD = Rowset(
         "counts": Integer(),
     },
 )
-_ASKED = Rowset("asked", {"id": BigInteger(), "period": Integer(), "fence": Integer()})
+_ASKED = Rowset(
+    "asked", {"id": BigInteger(), "period": Integer(), "fence": Integer(), "version": Integer()}
+)
 _SETTLED, _OPENED = 0, 1
 
 
@@ -206,7 +212,7 @@ def _gate(dialect: str) -> Update:
     asked = _ASKED.table(dialect)
     return (
         update(delivery)
-        .where(_ours(asked), delivery.c.lease_until > DatabaseTime(), _may_go())
+        .where(_ours(asked), delivery.c.lease_until > DatabaseTime(), _may_go(asked))
         .values(state=_S.SENDING.value, lease_until=DatabaseTime(bindparam("lease", type_=Float)))
         .returning(delivery.c.id)
     )
@@ -217,11 +223,11 @@ def _close_refused(dialect: str) -> ClauseElement:
     """End what consent or suppression forbids; what only has to wait goes back."""
     asked = _ASKED.table(dialect)
     suppressed = _suppressed()
-    for_campaign = and_(delivery.c.kind == DeliveryKind.CAMPAIGN.value, ~_campaign_sends())
+    for_campaign = and_(delivery.c.kind == DeliveryKind.CAMPAIGN.value, ~_campaign_sends(asked))
     waits = and_(~suppressed, or_(is_halted(), for_campaign))
     return (
         update(delivery)
-        .where(_ours(asked), ~_may_go())
+        .where(_ours(asked), ~_may_go(asked))
         .values(
             state=case(
                 (suppressed, _S.SUPPRESSED.value),
@@ -245,7 +251,7 @@ def _ours(asked: FromClause) -> ColumnElement[bool]:
     )
 
 
-def _may_go() -> ColumnElement[bool]:
+def _may_go(asked: FromClause) -> ColumnElement[bool]:
     reader, newsletter = delivery.c.subscriber_id, delivery.c.newsletter_id
     purpose = (
         select(Campaign.purpose_id)
@@ -259,7 +265,9 @@ def _may_go() -> ColumnElement[bool]:
         ~_suppressed(),
         or_(
             and_(
-                kind == DeliveryKind.CAMPAIGN.value, has_consent(reader, purpose), _campaign_sends()
+                kind == DeliveryKind.CAMPAIGN.value,
+                has_consent(reader, purpose),
+                _campaign_sends(asked),
             ),
             and_(kind == DeliveryKind.CONFIRMATION.value, has_request(reader, newsletter)),
             kind == DeliveryKind.SERVICE.value,
@@ -277,9 +285,15 @@ def _suppressed() -> ColumnElement[bool]:
     )
 
 
-def _campaign_sends() -> ColumnElement[bool]:
+def _campaign_sends(asked: FromClause) -> ColumnElement[bool]:
+    """Condition: the campaign is being sent, and this mail was made from what it holds now."""
     return (
         select(literal(1))
-        .where(Campaign.id == delivery.c.campaign_id, Campaign.state == CampaignState.SENDING.value)
+        .where(
+            Campaign.id == delivery.c.campaign_id,
+            Campaign.state == CampaignState.SENDING.value,
+            Campaign.version == asked.c.version,
+        )
+        .correlate(delivery, asked)
         .exists()
     )

@@ -171,6 +171,8 @@ class Campaign(Base):
     preheader: Mapped[str]
     template: Mapped[str]
     content: Mapped[dict[str, Any]]  # the frozen context of the template: articles, body
+    version: Mapped[int] = mapped_column(server_default="1")
+    """Of subject, preheader, template and content: one more with every correction."""
     lane: Mapped[int]
     state: Mapped[str] = mapped_column(index=True)
     paused_reason: Mapped[str]
@@ -199,6 +201,9 @@ class Campaign(Base):
     when it is claimed."""
     answer_by: Mapped[datetime | None]
     """When the consent of those who did not answer ends; None once they have been dealt with."""
+    corrects_id: Mapped[int | None] = mapped_column(BigInteger)
+    """The campaign that it corrects; its audience is who got of that a version..."""
+    corrects_below: Mapped[int | None]  # ... below this one, or may have
 
     newsletter: Mapped[Newsletter] = relationship()
     purpose: Mapped[Purpose] = relationship()
@@ -215,6 +220,22 @@ class Campaign(Base):
     def held(self) -> bool:
         """Whether only the canary's sample may get it so far."""
         return self.canary is not None and self.canary.released_at is None
+
+
+class ReplacedContent(Base):
+    """What a campaign held before it was corrected; those who got it have it still."""
+
+    __tablename__ = "replaced_content"
+
+    campaign_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("campaign.id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int] = mapped_column(primary_key=True)
+    subject: Mapped[str]
+    preheader: Mapped[str]
+    template: Mapped[str]
+    content: Mapped[dict[str, Any]]
+    replaced_at: Mapped[datetime]
 
 
 class Canary(Base):
@@ -289,7 +310,10 @@ class Variant(Base):
     campaign_id: Mapped[int | None] = mapped_column(
         BigId, ForeignKey("campaign.id", ondelete="CASCADE"), index=True
     )
-    source: Mapped[str]  # 'campaign:7', or 'confirmation:' and the hash of what it was made from
+    version: Mapped[int] = mapped_column(server_default="1")  # of the campaign's content
+    source: Mapped[str]
+    """'campaign:7', 'campaign:7:2' for its second version, or 'confirmation:' and the hash of what
+    it was made from."""
     key: Mapped[str]  # the locale, and the outcome of the template's conditions
     locale: Mapped[str] = mapped_column(server_default="")
     path: Mapped[list[Any]] = mapped_column(server_default="[]")

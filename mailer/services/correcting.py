@@ -23,10 +23,10 @@ from sqlalchemy.orm import Session
 from mailer.domain.approvals import Verdict
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.deliveries import MAY_HAVE_ARRIVED
+from mailer.domain.rounds import USUAL_PACE
 from mailer.rendering import CompiledMessage
 from mailer.services.campaign_course import CannotCampaign, cancel_campaign, move
 from mailer.services.freezing import images_in
-from mailer.services.line import USUAL_PACE
 from mailer.services.new_content import Held, NewContent, content_after, held_by, hold
 from mailer.services.renderer import Renderer
 from mailer.services.variants import differs

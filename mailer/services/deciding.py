@@ -14,8 +14,8 @@ from enum import StrEnum
 from sqlalchemy.orm import Session
 
 from mailer.domain.deliveries import DeliveryState
-from mailer.services.batches import Batches
 from mailer.services.campaign_course import give_another_day, lock_for_more, reopen
+from mailer.store.batches import Batches
 from mailer.store.engine import Sessions, reading
 from mailer.store.ledger import in_state, presume_sent, requeue
 from mailer.store.models import Campaign

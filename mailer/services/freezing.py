@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from mailer.domain.links import Links
 from mailer.services.images import Images, ShownImage, image_of, left_out_of
 from mailer.services.lookup import NotFound
-from mailer.services.selecting import sources_of
+from mailer.services.story_sources import sources_of
 from mailer.store.models import Article, Newsletter, StoredImage
 
 

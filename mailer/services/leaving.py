@@ -7,8 +7,8 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from mailer.services.batches import Batches
 from mailer.services.preferences import withdraw
+from mailer.store.batches import Batches
 from mailer.store.consents import Evidence
 from mailer.store.engine import Sessions
 from mailer.store.readers import lock_reader

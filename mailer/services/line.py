@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from mailer.domain.relays import RelayConfig, RelayKind
+from mailer.domain.rounds import Pace
 from mailer.services.allotting import Allotment, Request, allot
 from mailer.services.composing import Composer, Prepared
 from mailer.services.conversation import Conversation
@@ -38,20 +39,6 @@ _BATCH_LASTS = (0.25, 2.0)
 relay does not let leases run out, and what is urgent never waits behind much."""
 _ASK_AGAIN = 0.05
 """Seconds: a line with a connection to spare asks no more often while its providers have enough."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How senders spend their time."""
-
-    lease: timedelta = timedelta(seconds=120)
-    gate_to_body: timedelta = timedelta(seconds=5)
-    look_again: timedelta = timedelta(seconds=2)
-    drain: timedelta = timedelta(seconds=50)
-    round_pause: timedelta = timedelta()
-
-
-USUAL_PACE = Pace()
 
 
 class Access(NamedTuple):

@@ -21,8 +21,8 @@ from mailer.domain.consent import Method
 from mailer.domain.errors import Refusal
 from mailer.domain.retention import Kind, Period, Periods
 from mailer.domain.suppression import SuppressionReason
-from mailer.services.batches import Batches
 from mailer.services.old_files import Folders, delete_old_files, find_old_files, turn_logs_over
+from mailer.store.batches import Batches
 from mailer.store.engine import Sessions, open_engine, open_sessions, reading
 from mailer.store.erasures import (
     delete_reader,

@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from urllib.parse import urlsplit
 
 from sqlalchemy import Select, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
@@ -23,14 +22,13 @@ from mailer.domain.selection import (
     Selection,
     select_articles,
 )
+from mailer.services.story_sources import feed_names, own_source
 from mailer.store.models import (
     Article,
-    ArticleSource,
     Campaign,
     Digest,
     DigestArticle,
     DigestMark,
-    Feed,
 )
 
 LOOKED_AT = 400
@@ -95,7 +93,7 @@ def preview_digest(session: Session, digest: Digest, *, now: datetime) -> Outloo
     used = _used(session, digest, now)
     marks = _marks(session, digest)
     articles = {article.id: article for article in _articles(session, digest, [*used, *marks])}
-    names = _feed_names(session, digest)
+    names = feed_names(session, digest.newsletter_id)
     sources = {
         article.id: (str(article.feed_id or ""), own_source(article, names))
         for article in articles.values()
@@ -129,41 +127,6 @@ def preview_digest(session: Session, digest: Digest, *, now: datetime) -> Outloo
         for decision in selection.decisions
     ]
     return Outlook(tuple(lines), selection, digest.selection)
-
-
-def sources_of(
-    session: Session, articles: Iterable[Article], merged: Mapping[int, Sequence[int]]
-) -> dict[int, list[dict[str, str]]]:
-    """Return who tells each article's story, as `{"name", "url"}`: its own source comes first.
-
-    Then the other feeds that carry it, and those of the articles that were `merged` into it.
-    """
-    articles = list(articles)
-    others = {each for ids in merged.values() for each in ids}
-    found = session.scalars(select(Article).where(Article.id.in_(others))).all() if others else ()
-    known = {article.id: article for article in (*articles, *found)}
-    names = {feed.id: _name(feed) for feed in session.scalars(_feeds_of(articles))}
-    carried: dict[int, list[int]] = {}
-    pairs = select(ArticleSource).where(ArticleSource.article_id.in_(list(known)))
-    for pair in session.scalars(pairs.order_by(ArticleSource.feed_id)):
-        carried.setdefault(pair.article_id, []).append(pair.feed_id)
-    told: dict[int, list[dict[str, str]]] = {}
-    for article in articles:
-        by_name: dict[str, str] = {}
-        for each in (article.id, *merged.get(article.id, ())):
-            if each not in known:
-                continue
-            url = known[each].canonical_url
-            by_name.setdefault(own_source(known[each], names), url)
-            for feed_id in carried.get(each, ()):
-                by_name.setdefault(names.get(feed_id, ""), url)
-        told[article.id] = [{"name": name, "url": url} for name, url in by_name.items() if name]
-    return told
-
-
-def own_source(article: Article, names: Mapping[int, str]) -> str:
-    """Return where an article comes from: its feed's name, else the site of its address."""
-    return names.get(article.feed_id or 0, "") or _site(article.canonical_url)
 
 
 def never_went() -> Select[int]:
@@ -217,29 +180,9 @@ def _marks(session: Session, digest: Digest) -> dict[int, Mark]:
     return {row.article_id: Mark(row.mark) for row in rows}
 
 
-def _feed_names(session: Session, digest: Digest) -> dict[int, str]:
-    feeds = session.scalars(select(Feed).where(Feed.newsletter_id == digest.newsletter_id))
-    return {feed.id: _name(feed) for feed in feeds}
-
-
-def _feeds_of(articles: Sequence[Article]) -> Select[Feed]:
-    newsletters = {article.newsletter_id for article in articles}
-    return select(Feed).where(Feed.newsletter_id.in_(newsletters))
-
-
 def _moment(article: Article, now: datetime) -> datetime:
     """Return when an article came out; one without a date came when we first saw it."""
     return article.published_at or min(article.added_at, now)
-
-
-def _name(feed: Feed) -> str:
-    return feed.name or feed.title or _site(feed.location)
-
-
-def _site(address: str) -> str:
-    """Return the site of an address, or the file's name."""
-    host = urlsplit(address).hostname if "://" in address else None
-    return (host or address.rsplit("/", 1)[-1]).removeprefix("www.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,10 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.errors import Refusal
 from mailer.domain.relays import RelayUse
+from mailer.domain.rounds import USUAL_PACE, Pace
 from mailer.services.composing import Composer
 from mailer.services.ledger_desk import LedgerDesk
-from mailer.services.line import USUAL_PACE, Access, Common, Line, Pace
+from mailer.services.line import Access, Common, Line
 from mailer.store.engine import Sessions
 from mailer.store.halting import halted_reason
 from mailer.store.relays import RelayRow, default_relay, relay_rows

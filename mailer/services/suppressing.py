@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.suppression import SCOPE_ALL
 from mailer.domain.suppression_list import Listed, Rejected
-from mailer.services.batches import Batches
+from mailer.store.batches import Batches
 from mailer.store.engine import Sessions, reading
 from mailer.store.models import Newsletter
 from mailer.store.suppressions import Added, Listing, suppress_all

@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 from mailer.domain.consent import Method
 from mailer.rendering import CompiledMessage
 from mailer.services import campaigns
-from mailer.services.batches import Batches
 from mailer.services.campaigns import send_test
 from mailer.services.deciding import Decision, decide
 from mailer.services.leaving import withdraw_all
+from mailer.store.batches import Batches
 from mailer.store.consents import Evidence
 from mailer.store.models import OperatorAction, Subscriber, delivery
 from mailer.wiring import Parts

@@ -30,9 +30,9 @@ from bench.send import _databases
 from mailer.domain.leaf_text import leaf_hash, quoted_notice
 from mailer.domain.leaves import NoticeRef, commitment, commitment_key, instant
 from mailer.services.audit import Audit
-from mailer.services.checkpoints import sign_checkpoint
-from mailer.services.newsletters import add_newsletter, add_purpose
-from mailer.services.notices import publish_notice
+from mailer.services.consent.checkpoints import sign_checkpoint
+from mailer.services.newsletters.newsletters import add_newsletter, add_purpose
+from mailer.services.newsletters.notices import publish_notice
 from mailer.settings import Settings
 from mailer.store.consents import new_event_id
 from mailer.store.models import (

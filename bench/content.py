@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlalchemy import select, text
 
 from mailer.domain.articles import ArticleDraft, Image
-from mailer.services.articles import add_article
-from mailer.services.campaign_course import start_campaign
-from mailer.services.campaigns import create_campaign
-from mailer.services.images import ImageKeeper
-from mailer.services.newsletters import add_newsletter, add_purpose
-from mailer.services.preparing import prepare_campaign
+from mailer.services.articles.articles import add_article
+from mailer.services.articles.images import ImageKeeper
+from mailer.services.campaigns.course import start_campaign
+from mailer.services.campaigns.drafts import create_campaign
+from mailer.services.campaigns.preparing import prepare_campaign
+from mailer.services.newsletters.newsletters import add_newsletter, add_purpose
 from mailer.settings import Settings, load
 from mailer.store.migrate import upgrade
 from mailer.store.models import Article, Newsletter

@@ -29,9 +29,9 @@ from bench.running import CannotMeasure
 from bench.send import _databases
 from mailer.domain.addresses import parse_address
 from mailer.domain.consent import Method
-from mailer.services.newsletters import add_newsletter, add_purpose
-from mailer.services.notices import publish_notice
-from mailer.services.signup import Signup, request_signup
+from mailer.services.consent.signup import Signup, request_signup
+from mailer.services.newsletters.newsletters import add_newsletter, add_purpose
+from mailer.services.newsletters.notices import publish_notice
 from mailer.store.consents import Evidence
 from mailer.store.migrate import upgrade
 from mailer.store.models import ConsentEvent, Newsletter

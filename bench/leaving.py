@@ -25,7 +25,7 @@ from bench import content
 from bench.running import CannotMeasure, send_all
 from bench.send import _databases, _smtp_sink
 from mailer.domain.consent import Method
-from mailer.services.preferences import leave
+from mailer.services.consent.preferences import leave
 from mailer.store.consents import Evidence
 from mailer.store.engine import reading
 from mailer.store.models import delivery

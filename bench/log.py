@@ -30,12 +30,12 @@ from bench.send import _databases
 from mailer.domain.addresses import parse_address
 from mailer.domain.consent import Method
 from mailer.domain.proofs import verify_proof
-from mailer.services.adding import add_reader
-from mailer.services.checkpoints import sign_checkpoint
-from mailer.services.consent_log import sequence_leaves
-from mailer.services.notices import publish_notice
-from mailer.services.proving import Asked, prove
-from mailer.services.signup import Signup, request_signup
+from mailer.services.consent.adding import add_reader
+from mailer.services.consent.checkpoints import sign_checkpoint
+from mailer.services.consent.log import sequence_leaves
+from mailer.services.consent.proving import Asked, prove
+from mailer.services.consent.signup import Signup, request_signup
+from mailer.services.newsletters.notices import publish_notice
 from mailer.settings import Settings
 from mailer.store.consents import Evidence
 from mailer.store.models import ConsentEvent, LogEntry, Newsletter

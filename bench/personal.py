@@ -29,9 +29,9 @@ from sqlalchemy import func, select, text
 from bench import content
 from mailer.rendering import CompiledMessage, Outcomes, ReaderValues
 from mailer.rendering.environment import built_in_folder, reader_environment
-from mailer.services.choosing import Home, details, stored_path
-from mailer.services.renderer import Renderer, variants_of
-from mailer.services.topics import add_topic
+from mailer.services.mails.choosing import Home, details, stored_path
+from mailer.services.mails.renderer import Renderer, variants_of
+from mailer.services.newsletters.topics import add_topic
 from mailer.store.models import Article, Campaign, Newsletter, Variant
 from mailer.store.profiles import profiles
 from mailer.wiring import Parts

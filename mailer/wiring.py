@@ -31,17 +31,17 @@ from mailer.embedded.valkey import running_url
 from mailer.feeds import fetch, fetch_image, probe
 from mailer.logs import log_to_stderr
 from mailer.rendering import DkimSigner
-from mailer.services.articles import Fetch
-from mailer.services.checking import Asked
-from mailer.services.checkpoints import Notary
-from mailer.services.composing import Composer, MailIdentity
-from mailer.services.erasing import Places
-from mailer.services.images import ImageKeeper
-from mailer.services.installing import keys_are_known, make_keys, remember_keys
-from mailer.services.practice import Practice
-from mailer.services.renderer import Renderer
-from mailer.services.sending import Access, Pace, Sender
-from mailer.services.witnessing import look_for_rollback
+from mailer.services.articles.articles import Fetch
+from mailer.services.articles.images import ImageKeeper
+from mailer.services.campaigns.checking import Asked
+from mailer.services.consent.checkpoints import Notary
+from mailer.services.consent.witnessing import look_for_rollback
+from mailer.services.delivery.sending import Access, Pace, Sender
+from mailer.services.installation.installing import keys_are_known, make_keys, remember_keys
+from mailer.services.mails.composing import Composer, MailIdentity
+from mailer.services.mails.renderer import Renderer
+from mailer.services.privacy.erasing import Places
+from mailer.services.privacy.practice import Practice
 from mailer.settings import KEY_NAMES, BadSetting, Settings, load
 from mailer.signing import dkim_signer
 from mailer.store.engine import Sessions, open_engine, open_sessions, reading

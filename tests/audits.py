@@ -20,15 +20,15 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.addresses import parse_address
 from mailer.domain.consent import ConsentState, Method
-from mailer.services.adding import add_reader
 from mailer.services.audit import Audit, Finding
-from mailer.services.campaign_course import start_campaign
-from mailer.services.campaigns import create_campaign
-from mailer.services.checkpoints import sign_checkpoint
-from mailer.services.notices import publish_notice
-from mailer.services.preferences import leave, save_preferences
-from mailer.services.preparing import prepare_campaign
-from mailer.services.signup import confirm
+from mailer.services.campaigns.course import start_campaign
+from mailer.services.campaigns.drafts import create_campaign
+from mailer.services.campaigns.preparing import prepare_campaign
+from mailer.services.consent.adding import add_reader
+from mailer.services.consent.checkpoints import sign_checkpoint
+from mailer.services.consent.preferences import leave, save_preferences
+from mailer.services.consent.signup import confirm
+from mailer.services.newsletters.notices import publish_notice
 from mailer.store.consents import Evidence, record
 from mailer.store.models import (
     ConsentEvent,

@@ -17,16 +17,16 @@ from mailer.domain.consent import ConsentState, Method
 from mailer.domain.relays import RelayConfig, Security
 from mailer.domain.suppression import SuppressionReason
 from mailer.feeds import Fetched, FetchError
-from mailer.services.articles import add_article
-from mailer.services.campaign_course import start_campaign
-from mailer.services.campaigns import create_campaign
-from mailer.services.composing import Composer
-from mailer.services.deciding import Decision, decide_some
-from mailer.services.newsletters import add_newsletter, add_purpose, edit_publisher
-from mailer.services.notices import publish_notice
-from mailer.services.preparing import prepare_campaign
-from mailer.services.sending import Access, OpenRelay, Pace, Sender
-from mailer.services.signup import Signup, SignupOutcome, request_signup
+from mailer.services.articles.articles import add_article
+from mailer.services.campaigns.course import start_campaign
+from mailer.services.campaigns.deciding import Decision, decide_some
+from mailer.services.campaigns.drafts import create_campaign
+from mailer.services.campaigns.preparing import prepare_campaign
+from mailer.services.consent.signup import Signup, SignupOutcome, request_signup
+from mailer.services.delivery.sending import Access, OpenRelay, Pace, Sender
+from mailer.services.mails.composing import Composer
+from mailer.services.newsletters.newsletters import add_newsletter, add_purpose, edit_publisher
+from mailer.services.newsletters.notices import publish_notice
 from mailer.store.consents import Evidence, record
 from mailer.store.ledger import in_state
 from mailer.store.models import (

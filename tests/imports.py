@@ -14,9 +14,9 @@ from mailer.domain.importing import Outcome
 from mailer.domain.leaves import Leaf, commitment, commitment_key
 from mailer.domain.suppression import SuppressionReason
 from mailer.services.audit import Audit
-from mailer.services.import_known import Desk
-from mailer.services.import_order import ImportOrder
-from mailer.services.importing import Surroundings, import_list
+from mailer.services.imports.importing import Surroundings, import_list
+from mailer.services.imports.known import Desk
+from mailer.services.imports.order import ImportOrder
 from mailer.store.consents import Evidence, ShownNotice, notice_ref, record
 from mailer.store.models import (
     ConsentEvent,

@@ -12,10 +12,10 @@ import building as b
 from sqlalchemy import func, select
 
 from mailer.domain.articles import ArticleDraft
-from mailer.services.articles import add_article
-from mailer.services.campaign_course import start_campaign
-from mailer.services.campaigns import create_campaign
-from mailer.services.topics import add_topic, choose_topics
+from mailer.services.articles.articles import add_article
+from mailer.services.campaigns.course import start_campaign
+from mailer.services.campaigns.drafts import create_campaign
+from mailer.services.newsletters.topics import add_topic, choose_topics
 from mailer.store.models import Article, Newsletter, Subscriber, Variant
 from mailer.transports.memory import MemoryTransport
 from mailer.wiring import Parts

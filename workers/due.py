@@ -9,16 +9,16 @@ from collections.abc import Callable
 import structlog
 
 from mailer.domain.errors import Refusal
-from mailer.services.alive import BEAT_EVERY, say_alive, say_gone
-from mailer.services.approvals import ask_editors
-from mailer.services.checkpoints import sign_daily
-from mailer.services.consent_log import sequence_in_turn
-from mailer.services.erasing import finish_erasures
-from mailer.services.old_files import Folders
-from mailer.services.preparing import prepare_campaign
-from mailer.services.retention import Job, retain_daily
-from mailer.services.tick import Due, read_feeds, run_due_digests, sweep, tick
-from mailer.services.witnessing import visit
+from mailer.services.campaigns.preparing import prepare_campaign
+from mailer.services.consent.checkpoints import sign_daily
+from mailer.services.consent.log import sequence_in_turn
+from mailer.services.consent.witnessing import visit
+from mailer.services.digests.approvals import ask_editors
+from mailer.services.installation.alive import BEAT_EVERY, say_alive, say_gone
+from mailer.services.operations.tick import Due, read_feeds, run_due_digests, sweep, tick
+from mailer.services.privacy.erasing import finish_erasures
+from mailer.services.privacy.old_files import Folders
+from mailer.services.privacy.retention import Job, retain_daily
 from mailer.wiring import Parts, worker_name
 
 _log = structlog.get_logger()

@@ -17,8 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mailer.doorbell import SEND_QUEUE
 from mailer.embedded.leash import die_with_parent
-from mailer.services.alive import BEAT_EVERY, say_alive, say_gone
-from mailer.services.sending import Sender
+from mailer.services.delivery.sending import Sender
+from mailer.services.installation.alive import BEAT_EVERY, say_alive, say_gone
 from mailer.wiring import Parts, open_parts, worker_name
 from workers.due import retain_once, sweep_once, work_off
 

@@ -8,7 +8,7 @@ import typer
 
 from mailer.cli.console import AsJson, answer, answer_fields, answer_rows, example, progress
 from mailer.cli.opening import open_installation
-from mailer.services.articles import (
+from mailer.services.articles.articles import (
     Kept,
     add_article,
     edit_article,
@@ -17,7 +17,7 @@ from mailer.services.articles import (
     read_page,
     remove_article,
 )
-from mailer.services.lookup import find_newsletter
+from mailer.services.newsletters.lookup import find_newsletter
 from mailer.store.models import Article
 
 app = typer.Typer()

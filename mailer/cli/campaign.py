@@ -33,13 +33,13 @@ from mailer.cli.when import parse_when
 from mailer.domain.addresses import parse_address
 from mailer.domain.deliveries import DeliveryState, Lane
 from mailer.domain.errors import Refusal
-from mailer.services.articles import find_article
-from mailer.services.campaigns import create_campaign, list_campaigns, send_test
-from mailer.services.images import IN_A_HURRY, IN_PEACE
-from mailer.services.lookup import find_campaign, find_newsletter
-from mailer.services.previewing import preview
-from mailer.services.readers import require_reader
-from mailer.services.reports import deliveries, report
+from mailer.services.articles.articles import find_article
+from mailer.services.articles.images import IN_A_HURRY, IN_PEACE
+from mailer.services.campaigns.drafts import create_campaign, list_campaigns, send_test
+from mailer.services.campaigns.reports import deliveries, report
+from mailer.services.mails.previewing import preview
+from mailer.services.newsletters.lookup import find_campaign, find_newsletter
+from mailer.services.readers.readers import require_reader
 from mailer.store.engine import reading
 
 app = typer.Typer()

@@ -13,15 +13,15 @@ from mailer.cli.gate import Force, let_pass
 from mailer.cli.noting import note
 from mailer.cli.opening import open_installation
 from mailer.domain.deliveries import Lane
-from mailer.services.articles import add_article, read_page
-from mailer.services.campaign_course import start_campaign
-from mailer.services.campaigns import create_campaign
-from mailer.services.checking import AT_ONCE
-from mailer.services.gate import waive
-from mailer.services.images import IN_A_HURRY
-from mailer.services.lookup import find_campaign, find_newsletter
-from mailer.services.previewing import preview
-from mailer.services.reports import report
+from mailer.services.articles.articles import add_article, read_page
+from mailer.services.articles.images import IN_A_HURRY
+from mailer.services.campaigns.checking import AT_ONCE
+from mailer.services.campaigns.course import start_campaign
+from mailer.services.campaigns.drafts import create_campaign
+from mailer.services.campaigns.gate import waive
+from mailer.services.campaigns.reports import report
+from mailer.services.mails.previewing import preview
+from mailer.services.newsletters.lookup import find_campaign, find_newsletter
 
 app = typer.Typer()
 

@@ -14,9 +14,9 @@ from mailer.checking.findings import Finding
 from mailer.cli.console import AsJson, Yes, example, print_json, say, shown
 from mailer.cli.new_file import new_file
 from mailer.cli.opening import open_installation
-from mailer.services.checking import THOROUGH, Report, check_campaign
-from mailer.services.gate import CheckFailed
-from mailer.services.lookup import find_campaign
+from mailer.services.campaigns.checking import THOROUGH, Report, check_campaign
+from mailer.services.campaigns.gate import CheckFailed
+from mailer.services.newsletters.lookup import find_campaign
 from mailer.store.engine import reading
 
 app = typer.Typer()

@@ -14,19 +14,19 @@ from mailer.cli.console import AsJson, answer, example, read_text
 from mailer.cli.noting import looked, note
 from mailer.cli.opening import open_installation
 from mailer.cli.watching import say_if_nobody_works
-from mailer.services.articles import find_article
-from mailer.services.correcting import (
+from mailer.services.articles.articles import find_article
+from mailer.services.articles.images import IN_A_HURRY
+from mailer.services.campaigns.correcting import (
     Corrected,
     correct_campaign,
     refuse_incorrigible,
     try_correction,
 )
-from mailer.services.correction_mail import draft_correction
-from mailer.services.freezing import find_articles
-from mailer.services.images import IN_A_HURRY
-from mailer.services.lookup import find_campaign
-from mailer.services.new_content import NewContent, articles_of
-from mailer.services.reports import reached_by_older, reached_so_far, report
+from mailer.services.campaigns.correction_mail import draft_correction
+from mailer.services.campaigns.new_content import NewContent, articles_of
+from mailer.services.campaigns.reports import reached_by_older, reached_so_far, report
+from mailer.services.mails.freezing import find_articles
+from mailer.services.newsletters.lookup import find_campaign
 from mailer.store.engine import reading
 
 if TYPE_CHECKING:

@@ -16,19 +16,19 @@ from mailer.cli.pausing import let_others_write
 from mailer.cli.watching import follow, say_if_nobody_works
 from mailer.cli.when import parse_duration, parse_wall, parse_when
 from mailer.domain.canary import CanaryOrder, order_canary
-from mailer.services.approvals import approve_by_hand
-from mailer.services.campaign_course import (
+from mailer.services.campaigns.course import (
     cancel_campaign,
     pause_campaign,
     resume_campaign,
     schedule_campaign,
     start_campaign,
 )
-from mailer.services.deciding import Decision, decide
-from mailer.services.gate import waive
-from mailer.services.lookup import find_campaign
-from mailer.services.own_time import first_in_own_time, readers_zones
-from mailer.services.reports import report
+from mailer.services.campaigns.deciding import Decision, decide
+from mailer.services.campaigns.gate import waive
+from mailer.services.campaigns.own_time import first_in_own_time, readers_zones
+from mailer.services.campaigns.reports import report
+from mailer.services.digests.approvals import approve_by_hand
+from mailer.services.newsletters.lookup import find_campaign
 from mailer.store.engine import reading
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from mailer.cli.pausing import let_others_write
 from mailer.domain.evidence import Said
 from mailer.domain.schedule import zone
 from mailer.inbound import open_log
-from mailer.services.deciding import Decision, decide
-from mailer.services.lookup import find_campaign
-from mailer.services.reconciling import Inquiry, begin_inquiry, described, settle_findings
-from mailer.services.reports import report
+from mailer.services.campaigns.deciding import Decision, decide
+from mailer.services.campaigns.reports import report
+from mailer.services.delivery.reconciling import Inquiry, begin_inquiry, described, settle_findings
+from mailer.services.newsletters.lookup import find_campaign
 from mailer.store.engine import reading
 
 if TYPE_CHECKING:

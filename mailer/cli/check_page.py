@@ -22,7 +22,7 @@ from mailer.cli.console import shown
 from mailer.domain.errors import Refusal
 from mailer.feeds import Fetched, Limits, fetch
 from mailer.rendering.documents import campaign_check_html
-from mailer.services.checking import Report
+from mailer.services.campaigns.checking import Report
 
 if TYPE_CHECKING:
     from mailer.wiring import Parts

@@ -88,10 +88,10 @@ def _database_and_workers(settings: Settings) -> Iterator[Finding]:
     from mailer.cli.checks_dkim import alignment_finding, without_wrong_dkim
     from mailer.cli.checks_dns import dns_findings
     from mailer.cli.checks_witness import checkpoint_finding, witness_findings
-    from mailer.services.alignment import sender_domains
-    from mailer.services.alive import alive_workers
-    from mailer.services.feeds import broken_feeds
-    from mailer.services.gate import held_campaigns
+    from mailer.services.articles.feeds import broken_feeds
+    from mailer.services.campaigns.gate import held_campaigns
+    from mailer.services.installation.alive import alive_workers
+    from mailer.services.newsletters.alignment import sender_domains
     from mailer.store.engine import reading
     from mailer.wiring import open_parts
 
@@ -182,7 +182,7 @@ def _public_url(settings: Settings) -> Finding:
 
 
 def _templates(settings: Settings) -> Finding:
-    from mailer.services.own_templates import list_templates, template_faults
+    from mailer.services.mails.own_templates import list_templates, template_faults
 
     folder = settings.home / "templates"
     own = [template.name for template in list_templates(folder) if template.own]

@@ -12,7 +12,7 @@ from mailer.cli.checks import Finding
 from mailer.domain.alignment import Alignment
 from mailer.domain.errors import Refusal
 from mailer.rendering.dkim import Algorithm, DkimKey
-from mailer.services.alignment import senders_not_aligned
+from mailer.services.newsletters.alignment import senders_not_aligned
 from mailer.settings import Settings
 from mailer.signing import dkim_key_files, dkim_signer
 

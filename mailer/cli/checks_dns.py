@@ -17,7 +17,7 @@ from mailer.checking.domains import keys_judged, sender_judged
 from mailer.cli.checks import Finding
 from mailer.domain.mail_dns import is_reserved
 from mailer.rendering import DkimSigner
-from mailer.services.checking import published_keys
+from mailer.services.campaigns.checking import published_keys
 
 SECONDS = 3.0
 """For all questions about one domain."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from mailer.cli.checks import Finding
-from mailer.services.checkpoints import Notary, not_signed
-from mailer.services.witnessing import look
+from mailer.services.consent.checkpoints import Notary, not_signed
+from mailer.services.consent.witnessing import look
 from mailer.settings import Settings
 from mailer.store.halting import ADVICE, halted_reason
 from mailer.store.roles import owner_that_we_are

@@ -12,8 +12,8 @@ from mailer.cli.console import AsJson, example, print_json, say, shown
 from mailer.cli.noting import looked
 from mailer.cli.opening import open_installation
 from mailer.domain.consent import Basis, Method
-from mailer.services.consent_standing import Standing, standing_consents
-from mailer.services.readers import consent_events, require_reader
+from mailer.services.consent.standing import Standing, standing_consents
+from mailer.services.readers.readers import consent_events, require_reader
 from mailer.store.engine import reading
 
 app = typer.Typer()

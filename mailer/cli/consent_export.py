@@ -11,8 +11,8 @@ import typer
 from mailer.cli.console import AsJson, answer, example, say, write_new
 from mailer.cli.noting import note_taking_out
 from mailer.cli.opening import open_installation
-from mailer.services.consent_export import ExportFormat, export_consent
-from mailer.services.readers import require_reader
+from mailer.services.consent.export import ExportFormat, export_consent
+from mailer.services.readers.readers import require_reader
 from mailer.store.engine import reading
 
 app = typer.Typer()

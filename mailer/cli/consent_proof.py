@@ -17,7 +17,7 @@ from mailer.domain.errors import Refusal
 if TYPE_CHECKING:
     from mailer.domain.checkpoints import PublicKey
     from mailer.domain.proofs import Proved
-    from mailer.services.checkpoints import Signed
+    from mailer.services.consent.checkpoints import Signed
     from mailer.wiring import Parts
 
 app = typer.Typer()
@@ -47,7 +47,7 @@ def prove(
     log, and nothing of anybody else. `mailer consent verify` and docs/verify.html check it.
     """
     from mailer.domain.checkpoints import read_checkpoint
-    from mailer.services.proving import Asked, prove
+    from mailer.services.consent.proving import Asked, prove
 
     if out is not None and out.exists():
         raise CannotProve(f"{out} exists already: choose another name.")
@@ -135,7 +135,7 @@ def checkpoint(
     The checkpoint is kept in the database and in MAILER_WITNESS_DIR. Nothing is signed that
     contradicts an older one: docs/how-to/consent-log.md.
     """
-    from mailer.services import checkpoints
+    from mailer.services.consent import checkpoints
     from mailer.store.actions import note_action
     from mailer.store.engine import reading
 
@@ -178,7 +178,7 @@ def checkpoint(
 def _mail(parts: Parts, signed: Signed, email: str) -> None:
     from mailer.cli.watching import say_if_nobody_works
     from mailer.domain.addresses import parse_address
-    from mailer.services.checkpoint_mail import mail_checkpoint
+    from mailer.services.consent.checkpoint_mail import mail_checkpoint
 
     address = parse_address(email)
     with parts.sessions.begin() as session:

@@ -16,9 +16,9 @@ from mailer.cli.opening import open_installation
 from mailer.domain.errors import Refusal
 from mailer.domain.leaves import instant
 from mailer.embedded.supervisor import supervisor_of
-from mailer.services.alive import alive_workers
-from mailer.services.erasing import erase_again
-from mailer.services.resuming import Resumed, resume
+from mailer.services.installation.alive import alive_workers
+from mailer.services.operations.resuming import Resumed, resume
+from mailer.services.privacy.erasing import erase_again
 from mailer.settings import Settings, load
 from mailer.store.backup import (
     CannotCopy,

@@ -24,7 +24,7 @@ from mailer.cli.demo_story import SLUG, Story, StoryStuck
 from mailer.cli.ports import PortInUse, free_port, refuse_taken_port
 from mailer.domain.errors import Refusal
 from mailer.embedded.leash import leashed
-from mailer.services.newsletters import list_newsletters
+from mailer.services.newsletters.newsletters import list_newsletters
 from mailer.settings import Settings, load
 from mailer.store.engine import reading
 

@@ -16,15 +16,15 @@ from mailer.domain.addresses import parse_address
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.consent import Method
 from mailer.domain.errors import Refusal
-from mailer.services.adding import add_reader
-from mailer.services.articles import add_article, read_page
-from mailer.services.digests import Ran, add_digest, begin_run, look_ahead, run_digest
-from mailer.services.feeds import add_feed, fetch_feeds
-from mailer.services.lookup import find_campaign, find_digest, find_newsletter
-from mailer.services.newsletters import add_newsletter, add_purpose, edit_publisher
-from mailer.services.notices import publish_notice
-from mailer.services.readers import require_reader, show_reader
-from mailer.services.reports import report
+from mailer.services.articles.articles import add_article, read_page
+from mailer.services.articles.feeds import add_feed, fetch_feeds
+from mailer.services.campaigns.reports import report
+from mailer.services.consent.adding import add_reader
+from mailer.services.digests.digests import Ran, add_digest, begin_run, look_ahead, run_digest
+from mailer.services.newsletters.lookup import find_campaign, find_digest, find_newsletter
+from mailer.services.newsletters.newsletters import add_newsletter, add_purpose, edit_publisher
+from mailer.services.newsletters.notices import publish_notice
+from mailer.services.readers.readers import require_reader, show_reader
 from mailer.store.consents import Evidence
 from mailer.store.engine import reading
 from mailer.store.readers import ReaderDetails

@@ -26,9 +26,12 @@ from mailer.cli.noting import note
 from mailer.cli.opening import open_installation
 from mailer.cli.watching import follow, say_if_nobody_works
 from mailer.domain.rules import ORDINARY
-from mailer.services.approvals import ask_editors
-from mailer.services.digest_rules import edit_digest, set_approver, set_rules
-from mailer.services.digests import (
+from mailer.services.articles.feeds import fetch_feeds, list_feeds
+from mailer.services.articles.images import NONE
+from mailer.services.campaigns.own_time import zones_of_digest
+from mailer.services.campaigns.reports import report
+from mailer.services.digests.approvals import ask_editors
+from mailer.services.digests.digests import (
     Ran,
     add_digest,
     begin_run,
@@ -39,11 +42,8 @@ from mailer.services.digests import (
     resume_digest,
     run_digest,
 )
-from mailer.services.feeds import fetch_feeds, list_feeds
-from mailer.services.images import NONE
-from mailer.services.lookup import find_digest, find_newsletter
-from mailer.services.own_time import zones_of_digest
-from mailer.services.reports import report
+from mailer.services.digests.editing import edit_digest, set_approver, set_rules
+from mailer.services.newsletters.lookup import find_digest, find_newsletter
 from mailer.store.engine import reading
 from mailer.store.models import Digest
 

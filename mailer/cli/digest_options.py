@@ -13,10 +13,10 @@ from mailer.cli.when import parse_duration
 from mailer.domain.addresses import parse_address
 from mailer.domain.approvals import APPROVE_WITHIN
 from mailer.domain.rules import Rules, section_key
-from mailer.services.digest_rules import Approver
-from mailer.services.digests import AS_USUAL, Timing
-from mailer.services.feeds import find_feed
-from mailer.services.own_time import readers_zones
+from mailer.services.articles.feeds import find_feed
+from mailer.services.campaigns.own_time import readers_zones
+from mailer.services.digests.digests import AS_USUAL, Timing
+from mailer.services.digests.editing import Approver
 from mailer.store.engine import reading
 from mailer.store.models import Digest, Feed, Newsletter
 

@@ -14,12 +14,12 @@ from mailer.cli.new_file import new_file
 from mailer.cli.noting import note
 from mailer.cli.opening import open_installation
 from mailer.domain.selection import Mark
-from mailer.services.articles import find_article
-from mailer.services.digest_rules import mark_article, unmark_article
-from mailer.services.digests import digest_html
-from mailer.services.images import NONE, left_out_of
-from mailer.services.lookup import find_digest, find_newsletter
-from mailer.services.selecting import Line, preview_digest
+from mailer.services.articles.articles import find_article
+from mailer.services.articles.images import NONE, left_out_of
+from mailer.services.digests.digests import digest_html
+from mailer.services.digests.editing import mark_article, unmark_article
+from mailer.services.digests.selecting import Line, preview_digest
+from mailer.services.newsletters.lookup import find_digest, find_newsletter
 from mailer.store.engine import reading
 
 app = typer.Typer()

@@ -20,7 +20,7 @@ from mailer.cli.console import (
 from mailer.cli.opening import open_installation
 from mailer.domain.errors import Refusal
 from mailer.domain.feed_health import is_broken
-from mailer.services.feeds import (
+from mailer.services.articles.feeds import (
     add_feed,
     article_counts,
     edit_feed,
@@ -29,7 +29,7 @@ from mailer.services.feeds import (
     list_feeds,
     remove_feed,
 )
-from mailer.services.lookup import find_newsletter
+from mailer.services.newsletters.lookup import find_newsletter
 from mailer.store.engine import reading
 from mailer.store.models import Feed, Newsletter
 

@@ -8,10 +8,10 @@ import typer
 
 from mailer.checking.findings import Level
 from mailer.cli.console import say
-from mailer.services.campaign_course import refuse_to_start
-from mailer.services.checking import BEFORE_SENDING, Effort, check_campaign
-from mailer.services.gate import is_to_be_checked, refuse_errors
-from mailer.services.lookup import find_campaign
+from mailer.services.campaigns.checking import BEFORE_SENDING, Effort, check_campaign
+from mailer.services.campaigns.course import refuse_to_start
+from mailer.services.campaigns.gate import is_to_be_checked, refuse_errors
+from mailer.services.newsletters.lookup import find_campaign
 from mailer.store.engine import reading
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import NoReturn, TextIO
 
 from mailer.cli.console import CannotRead
-from mailer.services.old_files import delete_parts
+from mailer.services.privacy.old_files import delete_parts
 
 _LEFT_BEHIND = 3600.0
 """Seconds: a part that nobody has written to for so long is nobody's work any more."""

@@ -8,8 +8,12 @@ import typer
 
 from mailer.cli.console import AsJson, answer, answer_fields, answer_rows, example
 from mailer.cli.opening import open_installation
-from mailer.services.lookup import find_newsletter
-from mailer.services.newsletters import add_newsletter, edit_newsletter, list_newsletters
+from mailer.services.newsletters.lookup import find_newsletter
+from mailer.services.newsletters.newsletters import (
+    add_newsletter,
+    edit_newsletter,
+    list_newsletters,
+)
 from mailer.store.models import Newsletter
 
 app = typer.Typer()

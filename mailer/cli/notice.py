@@ -19,9 +19,9 @@ from mailer.cli.console import (
     verbatim,
 )
 from mailer.cli.opening import open_installation
-from mailer.services.lookup import NotFound, find_newsletter
-from mailer.services.newsletters import locale_code
-from mailer.services.notices import (
+from mailer.services.newsletters.lookup import NotFound, find_newsletter
+from mailer.services.newsletters.newsletters import locale_code
+from mailer.services.newsletters.notices import (
     count_consents,
     current_notice,
     list_notices,

@@ -10,8 +10,8 @@ from mailer.cli.console import AsJson, answer, example
 from mailer.cli.opening import open_installation
 from mailer.cli.watching import say_if_nobody_works
 from mailer.cli.when import parse_when
-from mailer.services.asking import Question, ask_again
-from mailer.services.lookup import find_newsletter, find_purpose
+from mailer.services.campaigns.asking import Question, ask_again
+from mailer.services.newsletters.lookup import find_newsletter, find_purpose
 from mailer.store.engine import reading
 
 app = typer.Typer()

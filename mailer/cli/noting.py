@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.orm import Session
 
 from mailer.cli.console import say
-from mailer.services.trail import note_look
+from mailer.services.installation.trail import note_look
 from mailer.store.actions import note_action
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from mailer.cli.console import AsJson, Yes, answer, ask, example, say
 from mailer.cli.opening import open_installation
 from mailer.domain.addresses import EmailAddress, parse_address
 from mailer.domain.consent import Method
-from mailer.services.erasing import Cleaned, Erased, clean_up, erase, left_in
-from mailer.services.lookup import as_id
-from mailer.services.readers import require_reader
+from mailer.services.newsletters.lookup import as_id
+from mailer.services.privacy.erasing import Cleaned, Erased, clean_up, erase, left_in
+from mailer.services.readers.readers import require_reader
 from mailer.store.actions import note_action
 from mailer.store.engine import reading
 

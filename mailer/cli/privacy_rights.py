@@ -13,12 +13,12 @@ from mailer.cli.noting import note, note_taking_out
 from mailer.cli.opening import open_installation
 from mailer.cli.safeguards import safeguards
 from mailer.domain.addresses import address_hash, parse_address
-from mailer.services.lookup import as_id
-from mailer.services.personal_data import as_json as to_json
-from mailer.services.personal_data import personal_data, personal_data_of, reading_habits
-from mailer.services.processing_record import processing_record
-from mailer.services.readers import require_reader
-from mailer.services.retention import retain_now, what_is_due
+from mailer.services.newsletters.lookup import as_id
+from mailer.services.privacy.personal_data import as_json as to_json
+from mailer.services.privacy.personal_data import personal_data, personal_data_of, reading_habits
+from mailer.services.privacy.processing_record import processing_record
+from mailer.services.privacy.retention import retain_now, what_is_due
+from mailer.services.readers.readers import require_reader
 from mailer.store.engine import reading
 
 app = typer.Typer()

@@ -10,7 +10,7 @@ import typer
 from mailer.cli.console import AsJson, answer, answer_rows, example, progress
 from mailer.cli.noting import note
 from mailer.cli.opening import open_installation
-from mailer.services.providers import hold_provider, list_providers, release_provider
+from mailer.services.delivery.providers import hold_provider, list_providers, release_provider
 from mailer.store.engine import reading
 
 app = typer.Typer()

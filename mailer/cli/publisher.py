@@ -11,9 +11,9 @@ from mailer.cli.noting import looked
 from mailer.cli.opening import open_installation
 from mailer.cli.when import parse_since
 from mailer.domain.addresses import address_hash, parse_address
-from mailer.services.lookup import as_id
-from mailer.services.newsletters import edit_publisher, show_publisher
-from mailer.services.trail import audit_trail
+from mailer.services.installation.trail import audit_trail
+from mailer.services.newsletters.lookup import as_id
+from mailer.services.newsletters.newsletters import edit_publisher, show_publisher
 from mailer.store.engine import reading
 from mailer.store.models import Publisher
 from mailer.store.readers import reader_with_hash

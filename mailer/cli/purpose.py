@@ -8,9 +8,9 @@ import typer
 
 from mailer.cli.console import AsJson, answer, answer_rows, example
 from mailer.cli.opening import open_installation
-from mailer.services.lookup import find_newsletter
-from mailer.services.newsletters import add_purpose
-from mailer.services.notices import list_notices
+from mailer.services.newsletters.lookup import find_newsletter
+from mailer.services.newsletters.newsletters import add_purpose
+from mailer.services.newsletters.notices import list_notices
 from mailer.store.models import Purpose
 
 app = typer.Typer()

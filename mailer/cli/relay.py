@@ -12,8 +12,7 @@ from mailer.cli.opening import open_installation
 from mailer.domain.deliveries import Lane
 from mailer.domain.pace import NO_CEILING
 from mailer.domain.relays import RelayKind, RelayUse
-from mailer.services.lookup import find_newsletter
-from mailer.services.relays import (
+from mailer.services.delivery.relays import (
     Scope,
     WarmUp,
     add_relay,
@@ -21,6 +20,7 @@ from mailer.services.relays import (
     remove_relay,
     use_relay,
 )
+from mailer.services.newsletters.lookup import find_newsletter
 
 app = typer.Typer()
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy.engine import make_url
 
-from mailer.services.processing_record import Safeguard
+from mailer.services.privacy.processing_record import Safeguard
 from mailer.settings import KEY_NAMES, Settings
 
 

@@ -10,8 +10,8 @@ from mailer.cli.console import AsJson, answer, answer_rows, example
 from mailer.cli.noting import looked, note
 from mailer.cli.opening import open_installation
 from mailer.domain.addresses import parse_address
-from mailer.services.lookup import find_newsletter
-from mailer.services.seeds import add_seed, list_seeds, remove_seed
+from mailer.services.campaigns.seeds import add_seed, list_seeds, remove_seed
+from mailer.services.newsletters.lookup import find_newsletter
 from mailer.store.engine import reading
 
 app = typer.Typer()

@@ -61,7 +61,7 @@ def status(as_json: AsJson = False) -> None:
     what waits for an editor's word, feeds that are broken, relays that fail, deliveries that nobody
     knows the fate of.
     """
-    from mailer.services.overview import overview
+    from mailer.services.operations.overview import overview
     from mailer.store.engine import reading
     from mailer.store.halting import ADVICE
 

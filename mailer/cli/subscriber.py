@@ -28,18 +28,18 @@ from mailer.domain.addresses import parse_address
 from mailer.domain.consent import Basis, Method
 from mailer.domain.schedule import zone
 from mailer.domain.spans import parse_span
-from mailer.services.adding import add_reader
-from mailer.services.leaving import withdraw_all
-from mailer.services.lookup import as_id, find_newsletter, find_purpose
-from mailer.services.newsletters import locale_code, one_line
-from mailer.services.reader_list import list_readers
-from mailer.services.readers import (
+from mailer.services.consent.adding import add_reader
+from mailer.services.consent.leaving import withdraw_all
+from mailer.services.newsletters.lookup import as_id, find_newsletter, find_purpose
+from mailer.services.newsletters.newsletters import locale_code, one_line
+from mailer.services.newsletters.topics import choose_topics
+from mailer.services.readers.reader_list import list_readers
+from mailer.services.readers.readers import (
     reader_history,
     require_reader,
     require_readers,
     show_reader,
 )
-from mailer.services.topics import choose_topics
 from mailer.store.consents import Evidence
 from mailer.store.engine import reading
 from mailer.store.readers import ReaderDetails, find_reader, lock_reader

@@ -12,8 +12,8 @@ from mailer.cli.exporting import write_out
 from mailer.cli.new_file import refuse_existing
 from mailer.cli.noting import note_taking_out
 from mailer.cli.opening import open_installation
-from mailer.services.lookup import find_newsletter
-from mailer.services.reader_list import count_readers, list_readers
+from mailer.services.newsletters.lookup import find_newsletter
+from mailer.services.readers.reader_list import count_readers, list_readers
 from mailer.store.engine import reading
 
 app = typer.Typer()

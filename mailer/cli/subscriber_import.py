@@ -18,8 +18,8 @@ from mailer.domain.importing import Outcome
 from mailer.domain.spans import parse_span
 
 if TYPE_CHECKING:
-    from mailer.services.import_order import ImportOrder
-    from mailer.services.importing import Surroundings
+    from mailer.services.imports.importing import Surroundings
+    from mailer.services.imports.order import ImportOrder
     from mailer.wiring import Parts
 
 _COLUMN_MAPS = typer.Option(
@@ -78,7 +78,7 @@ def import_readers(
     Exports of Mailchimp, Substack, Ghost and listmonk are recognised, with who has unsubscribed or
     bounced there. Doing it again changes nothing; what was interrupted goes on.
     """
-    from mailer.services.import_order import ImportOrder
+    from mailer.services.imports.order import ImportOrder
 
     fixed, columns = _stated(stated_at, _mapped(column_map or []))
     order = ImportOrder(
@@ -108,7 +108,7 @@ def import_readers(
 def _import(parts: Parts, order: ImportOrder, *, dry_run: bool, asks: bool) -> dict[str, Any]:
     """Import, and ask for what cannot be told, where somebody is there to ask."""
     from mailer.lists.columns import UnclearColumns
-    from mailer.services.importing import import_list
+    from mailer.services.imports.importing import import_list
 
     while True:
         try:
@@ -122,8 +122,8 @@ def _import(parts: Parts, order: ImportOrder, *, dry_run: bool, asks: bool) -> d
 
 
 def _surroundings(parts: Parts, advance: Any) -> Surroundings:
-    from mailer.services.import_known import Desk
-    from mailer.services.importing import Surroundings
+    from mailer.services.imports.importing import Surroundings
+    from mailer.services.imports.known import Desk
 
     sqlite = parts.engine.dialect.name == "sqlite"
     return Surroundings(
@@ -159,7 +159,7 @@ def _mapped(given: list[str]) -> dict[str, str]:
 
 def _stated(text: str | None, columns: dict[str, str]) -> tuple[datetime | None, dict[str, str]]:
     """Take --stated-at for the date that it is, else for the name of a column."""
-    from mailer.services.import_rows import parse_moment
+    from mailer.services.imports.rows import parse_moment
 
     if text is None:
         return None, columns

@@ -14,7 +14,7 @@ from mailer.cli.opening import open_installation
 from mailer.domain.addresses import address_hash, parse_address
 from mailer.domain.errors import Refusal
 from mailer.domain.suppression import SCOPE_ALL, SuppressionReason
-from mailer.services.lookup import find_newsletter
+from mailer.services.newsletters.lookup import find_newsletter
 from mailer.store.engine import reading
 from mailer.store.models import Suppression
 from mailer.store.readers import reader_with_hash

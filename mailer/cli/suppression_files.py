@@ -22,8 +22,8 @@ from mailer.cli.pausing import let_others_write
 from mailer.domain.csv_cells import neutral
 from mailer.domain.suppression import SCOPE_ALL
 from mailer.domain.suppression_list import COLUMNS, Rejected, key_name, read_suppressions
-from mailer.services.lookup import find_newsletter
-from mailer.services.suppressing import import_suppressions
+from mailer.services.newsletters.lookup import find_newsletter
+from mailer.services.readers.suppressing import import_suppressions
 from mailer.store.engine import reading
 from mailer.store.suppressions import Added, count_suppressions, list_suppressions
 

@@ -34,7 +34,7 @@ class Wrong(Refusal):
 @app.command("list", epilog=example("mailer template list"))
 def list_all(as_json: AsJson = False) -> None:
     """List all templates: ours, and your own in MAILER_HOME/templates."""
-    from mailer.services.own_templates import list_templates
+    from mailer.services.mails.own_templates import list_templates
 
     rows = [
         {"template": each.name, "own": each.own, "folder": str(each.folder)}
@@ -56,7 +56,7 @@ def copy(
     as_json: AsJson = False,
 ) -> None:
     """Copy one of our templates into MAILER_HOME/templates, to be changed there."""
-    from mailer.services.own_templates import copy_template
+    from mailer.services.mails.own_templates import copy_template
 
     folder = copy_template(name, new_name or name, _own_folder())
     answer(
@@ -91,7 +91,7 @@ def preview(
 ) -> None:
     """Show a template with sample content: its text here, its HTML in a file or a browser."""
     from mailer.cli.template_watch import pictures_inside, watch_template
-    from mailer.services.template_samples import sample_reader
+    from mailer.services.mails.samples import sample_reader
 
     def rendered(locale: str | None, pictures: dict[str, str]) -> CompiledMessage:
         return _rendered(name, locale, newsletter_name, pictures)
@@ -120,7 +120,7 @@ def check(as_json: AsJson = False) -> None:
     Of your own it also says what `mailer campaign check` would find errors in.
     """
     from mailer.locales import LANGUAGES, faults
-    from mailer.services.own_templates import template_faults, what_would_be_held
+    from mailer.services.mails.own_templates import template_faults, what_would_be_held
 
     broken = [
         {"what": f"template {fault.name}", "language": fault.locale, "says": fault.says}
@@ -149,15 +149,15 @@ def _own_folder() -> Path:
 def _rendered(
     name: str, locale: str | None, newsletter_name: str | None, pictures: dict[str, str]
 ) -> CompiledMessage:
-    from mailer.services.newsletters import locale_code
-    from mailer.services.template_samples import sample_message
+    from mailer.services.mails.samples import sample_message
+    from mailer.services.newsletters.newsletters import locale_code
 
     own = _own_folder()
     wanted = locale_code(locale) if locale else None
     if newsletter_name is None:
         return sample_message(name, wanted or "en", own_templates=own, pictures=pictures)
     from mailer.cli.opening import open_installation
-    from mailer.services.lookup import find_newsletter
+    from mailer.services.newsletters.lookup import find_newsletter
     from mailer.store.engine import reading
 
     with reading(open_installation().sessions) as session:

@@ -26,7 +26,7 @@ _PAGE = Path(__file__).parent / "sample" / "template_watch.html"
 
 def pictures_inside() -> dict[str, str]:
     """Return the sample pictures as addresses that hold them, for a page that needs no server."""
-    from mailer.services.template_samples import PICTURES
+    from mailer.services.mails.samples import PICTURES
 
     return {name: f"data:image/jpeg;base64,{_jpeg(name)}" for name in PICTURES}
 
@@ -137,7 +137,7 @@ def _current(each: str, locale: str | None) -> str:
 
 
 def _mail(rendered: Rendered, locale: str | None) -> str:
-    from mailer.services.template_samples import sample_reader
+    from mailer.services.mails.samples import sample_reader
 
     try:
         return rendered(locale, pictures_inside()).preview_html(sample_reader())
@@ -155,7 +155,7 @@ def _dark(html: str) -> str:
 
 
 def _text(rendered: Rendered, locale: str | None) -> str:
-    from mailer.services.template_samples import sample_reader
+    from mailer.services.mails.samples import sample_reader
 
     try:
         message = rendered(locale, pictures_inside())

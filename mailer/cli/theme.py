@@ -8,8 +8,8 @@ import typer
 
 from mailer.cli.console import AsJson, answer, answer_fields, example, say
 from mailer.cli.opening import open_installation
-from mailer.services.lookup import find_newsletter
-from mailer.services.themes import reset_theme, set_theme, theme_fields
+from mailer.services.newsletters.lookup import find_newsletter
+from mailer.services.newsletters.themes import reset_theme, set_theme, theme_fields
 from mailer.store.engine import reading
 
 app = typer.Typer()

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from mailer.cli.console import AsJson, answer, answer_rows, ask, example
 from mailer.cli.noting import note
 from mailer.cli.opening import open_installation
-from mailer.services.lookup import find_newsletter
-from mailer.services.newsletters import locale_code, one_line
-from mailer.services.topics import (
+from mailer.services.newsletters.lookup import find_newsletter
+from mailer.services.newsletters.newsletters import locale_code, one_line
+from mailer.services.newsletters.topics import (
     add_topic,
     chosen_by,
     edit_topic,

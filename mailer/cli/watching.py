@@ -10,10 +10,10 @@ from mailer.cli.console import progress, say, shown
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.canary import CanaryState
 from mailer.domain.errors import Refusal
-from mailer.services.alive import alive_workers
-from mailer.services.lookup import find_campaign
-from mailer.services.overview import failing_relays, overview, uncertain_deliveries
-from mailer.services.reports import report
+from mailer.services.campaigns.reports import report
+from mailer.services.installation.alive import alive_workers
+from mailer.services.newsletters.lookup import find_campaign
+from mailer.services.operations.overview import failing_relays, overview, uncertain_deliveries
 from mailer.store.engine import reading
 
 if TYPE_CHECKING:

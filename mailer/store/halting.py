@@ -1,7 +1,7 @@
 """The halt: while it stands nothing is sent, begun or signed, and pages go on serving readers.
 
-It is set where the database turns out to be an old one (`mailer.services.witnessing`), and ended by
-`mailer db resume` alone.
+It is set where the database turns out to be an old one (`services.consent.witnessing`), and ended
+by `mailer db resume` alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What no old backup may undo, written down for the witness folder.
 
 A line is written in the transaction that it tells of, and waits here until the folder has it
-(`mailer.services.witnessing`). Lines name a reader by the keyed hash of the address.
+(`mailer.services.consent.witnessing`). Lines name a reader by the keyed hash of the address.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from mailer.services.newsletters import list_newsletters
+from mailer.services.newsletters.newsletters import list_newsletters
 from mailer.transports.capture import CaptureListener
 from mailer.web import approval, archive, consent, health, images, inbox, rights, signup
 from mailer.web.pages import error_page, page, pages_folder, preferred_locale

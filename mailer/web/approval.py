@@ -14,8 +14,8 @@ from starlette.routing import Route
 
 from mailer.domain.approvals import Verdict
 from mailer.domain.schedule import zone
-from mailer.services.approvals import ApprovalPage, decide_by_mail, open_approval
-from mailer.services.previewing import preview
+from mailer.services.digests.approvals import ApprovalPage, decide_by_mail, open_approval
+from mailer.services.mails.previewing import preview
 from mailer.web.pages import TOKEN_HEADERS, not_our_link, page
 from mailer.web.requests import read_form, text
 from mailer.web.running import in_transaction, while_reading

@@ -17,8 +17,8 @@ from starlette.routing import Route
 from mailer.locales import translations
 from mailer.rendering.open_graph import with_open_graph
 from mailer.rendering.rss import Item, rss
-from mailer.services.archive import Issue, issue_of, issues_of, readable_campaign
-from mailer.services.lookup import NotFound, find_newsletter
+from mailer.services.campaigns.archive import Issue, issue_of, issues_of, readable_campaign
+from mailer.services.newsletters.lookup import NotFound, find_newsletter
 from mailer.store.models import Campaign, Newsletter
 from mailer.web.pages import page
 from mailer.web.running import while_reading

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from mailer.domain.consent import Method
 from mailer.locales import N_
-from mailer.services.preferences import (
+from mailer.services.consent.preferences import (
     LeavePage,
     Preferences,
     leave,
@@ -18,7 +18,7 @@ from mailer.services.preferences import (
     open_preferences,
     save_preferences,
 )
-from mailer.services.signup import ConfirmPage, confirm, open_confirmation
+from mailer.services.consent.signup import ConfirmPage, confirm, open_confirmation
 from mailer.web.pages import message, not_our_link, page, preferred_locale
 from mailer.web.requests import evidence, locale_of, read_form, text, texts
 from mailer.web.running import in_transaction, while_reading

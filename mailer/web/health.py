@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from mailer.domain.errors import Refusal
-from mailer.services.alive import alive_workers
+from mailer.services.installation.alive import alive_workers
 from mailer.store.engine import reading
 from mailer.store.halting import ADVICE, halted_reason
 from mailer.store.migrate import refuse_wrong_version

@@ -13,7 +13,7 @@ from starlette.types import Message, Receive
 from mailer.domain.consent import Method
 from mailer.domain.errors import Refusal
 from mailer.domain.urls import is_loopback
-from mailer.services.newsletters import locale_code
+from mailer.services.newsletters.newsletters import locale_code
 from mailer.settings import Settings
 from mailer.store.consents import Evidence
 

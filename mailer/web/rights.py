@@ -14,9 +14,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mailer.rendering.documents import personal_data_html
-from mailer.services.erasing import clean_up
-from mailer.services.personal_data import as_json, reading_habits
-from mailer.services.rights import (
+from mailer.services.privacy.erasing import clean_up
+from mailer.services.privacy.personal_data import as_json, reading_habits
+from mailer.services.privacy.rights import (
     LinkState,
     Wish,
     WishPage,

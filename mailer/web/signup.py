@@ -13,10 +13,10 @@ from starlette.routing import Route
 from mailer.domain.addresses import BadAddress, EmailAddress, parse_address
 from mailer.domain.consent import Method
 from mailer.locales import N_, translations
-from mailer.services.lookup import NotFound, find_newsletter
-from mailer.services.notices import current_notice
-from mailer.services.signup import Signup, SignupOutcome, request_signup
-from mailer.services.topics import topic_choices, topics_of
+from mailer.services.consent.signup import Signup, SignupOutcome, request_signup
+from mailer.services.newsletters.lookup import NotFound, find_newsletter
+from mailer.services.newsletters.notices import current_notice
+from mailer.services.newsletters.topics import topic_choices, topics_of
 from mailer.store.models import Newsletter
 from mailer.store.readers import ReaderDetails
 from mailer.web.pages import message, page, preferred_locale

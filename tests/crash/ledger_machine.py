@@ -14,15 +14,15 @@ from mailer.domain.consent import ConsentState, Method
 from mailer.domain.deliveries import DeliveryState
 from mailer.domain.evidence import Finding, Said
 from mailer.domain.suppression import SuppressionReason
-from mailer.services.campaign_course import (
+from mailer.services.campaigns.course import (
     cancel_campaign,
     close_ended,
     finish_done,
     pause_campaign,
     resume_campaign,
 )
-from mailer.services.preferences import leave
-from mailer.services.reconciling import settle_findings
+from mailer.services.consent.preferences import leave
+from mailer.services.delivery.reconciling import settle_findings
 from mailer.store.consents import Evidence, record
 from mailer.store.ledger import (
     claim,

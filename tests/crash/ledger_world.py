@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.deliveries import OPEN, DeliveryState, may_follow
-from mailer.services.late_news import take_back
+from mailer.services.delivery.late_news import take_back
 from mailer.store.ledger import Claimed, Gated, GateRequest, Settlement, uncertain
 from mailer.store.models import Campaign, delivery
 from mailer.wiring import Parts, open_parts

@@ -19,9 +19,9 @@ from wrong import MISTAKES
 
 from mailer.domain.deliveries import OPEN
 from mailer.domain.relays import parse_relay_url
-from mailer.services.composing import Composer
-from mailer.services.ledger_desk import LedgerDesk
-from mailer.services.sending import Access, Pace, Sender
+from mailer.services.delivery.ledger_desk import LedgerDesk
+from mailer.services.delivery.sending import Access, Pace, Sender
+from mailer.services.mails.composing import Composer
 from mailer.store.ledger import find_abandoned, recover_abandoned
 from mailer.store.models import RelayState, delivery
 from mailer.transports.smtp import SmtpTransport

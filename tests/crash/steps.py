@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from sqlalchemy.orm import Session
 
 from mailer.domain.relays import RelayConfig
-from mailer.services.allotting import Allotment
-from mailer.services.ledger_desk import LedgerDesk
-from mailer.services.visits import Effect, Told
+from mailer.services.delivery.allotting import Allotment
+from mailer.services.delivery.ledger_desk import LedgerDesk
+from mailer.services.delivery.visits import Effect, Told
 from mailer.store.ledger import Gated, GateRequest, Settlement
 from mailer.transports import Accepted, Connection, Envelope, HandedOver, Offered, Ready, smtp
 from mailer.transports.wire import Wire

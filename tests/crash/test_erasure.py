@@ -18,9 +18,9 @@ from structlog.testing import capture_logs
 
 from mailer.domain.addresses import parse_address
 from mailer.domain.relays import RelayConfig, Security
-from mailer.services.composing import Composer, Outgoing, Prepared
-from mailer.services.erasing import Cleaned, Erased, clean_up, erase
-from mailer.services.sending import Access
+from mailer.services.delivery.sending import Access
+from mailer.services.mails.composing import Composer, Outgoing, Prepared
+from mailer.services.privacy.erasing import Cleaned, Erased, clean_up, erase
 from mailer.store.models import attempt, delivery
 from mailer.transports.smtp import SmtpTransport
 from mailer.wiring import Parts

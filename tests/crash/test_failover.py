@@ -13,7 +13,7 @@ from processes import running, until
 from sink import accepted_by, running_sink
 from sqlalchemy import update
 
-from mailer.services.relays import add_relay
+from mailer.services.delivery.relays import add_relay
 from mailer.store.models import delivery
 from mailer.wiring import Parts
 

@@ -22,8 +22,8 @@ from sink import accepted_by, noted, running_sink
 from sqlalchemy import text
 
 from mailer.domain.relays import RelayConfig, Security
-from mailer.services.ledger_desk import LedgerDesk, Told
-from mailer.services.sending import Access, Pace
+from mailer.services.delivery.ledger_desk import LedgerDesk, Told
+from mailer.services.delivery.sending import Access, Pace
 from mailer.store.ledger import Gated
 from mailer.transports.smtp import SmtpTransport
 from mailer.wiring import Parts

@@ -18,7 +18,7 @@ from sink import accepted_by, running_sink
 from sqlalchemy import func, select
 
 from mailer.domain import evidence
-from mailer.services.reconciling import begin_inquiry, settle_findings
+from mailer.services.delivery.reconciling import begin_inquiry, settle_findings
 from mailer.store.models import Campaign, delivery
 from mailer.wiring import Parts
 

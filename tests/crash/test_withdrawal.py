@@ -24,9 +24,9 @@ from sqlalchemy import select
 
 from mailer.domain.consent import Method
 from mailer.domain.relays import RelayConfig, Security
-from mailer.services.ledger_desk import LedgerDesk
-from mailer.services.preferences import leave
-from mailer.services.sending import Access
+from mailer.services.consent.preferences import leave
+from mailer.services.delivery.ledger_desk import LedgerDesk
+from mailer.services.delivery.sending import Access
 from mailer.store.consents import Evidence
 from mailer.store.models import Subscriber, delivery
 from mailer.transports.smtp import SmtpTransport

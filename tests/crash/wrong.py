@@ -8,9 +8,9 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from mailer.domain.deliveries import DeliveryState
-from mailer.services.allotting import Allotment
-from mailer.services.ledger_desk import LedgerDesk
-from mailer.services.visits import Effect, Told
+from mailer.services.delivery.allotting import Allotment
+from mailer.services.delivery.ledger_desk import LedgerDesk
+from mailer.services.delivery.visits import Effect, Told
 from mailer.store.ledger import Gated, GateRequest, Settlement
 from mailer.store.models import delivery
 

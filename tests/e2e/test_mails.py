@@ -10,7 +10,7 @@ from golden.mails import NAMES
 from playwright.sync_api import Browser
 
 from mailer.cli.template_watch import pictures_inside
-from mailer.services.template_samples import sample_message, sample_reader
+from mailer.services.mails.samples import sample_message, sample_reader
 
 
 @pytest.mark.parametrize("locale", ["en", "ar", "am", "ha"])

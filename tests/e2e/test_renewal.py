@@ -11,8 +11,8 @@ from e2e.test_reader import mail_to
 from playwright.sync_api import Browser
 
 from mailer.domain.consent import ConsentState, Method
-from mailer.services.asking import ask_again
-from mailer.services.notices import current_notice, publish_notice
+from mailer.services.campaigns.asking import ask_again
+from mailer.services.newsletters.notices import current_notice, publish_notice
 from mailer.store.consents import Evidence, ShownNotice, record
 from mailer.store.models import Newsletter
 from mailer.store.readers import find_or_add_reader

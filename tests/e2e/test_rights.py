@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, Page
 
 from mailer.locales import translations
 from mailer.rendering.documents import personal_data_html
-from mailer.services.personal_data import personal_data
-from mailer.services.rights import day_of
+from mailer.services.privacy.personal_data import personal_data
+from mailer.services.privacy.rights import day_of
 from mailer.store.models import Subscriber
 from mailer.wiring import Parts
 

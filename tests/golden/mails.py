@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mailer.services.template_samples import PICTURES, sample_message, sample_reader
+from mailer.services.mails.samples import PICTURES, sample_message, sample_reader
 
 FOLDER = Path(__file__).parent / "mails"
 NAMES = ("digest", "story", "breaking", "announcement", "confirmation", "renewal")

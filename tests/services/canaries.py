@@ -13,12 +13,12 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.canary import CanaryOrder, order_canary
 from mailer.domain.replies import Reply, Stage
-from mailer.services.campaign_course import (
+from mailer.services.campaigns.course import (
     start_campaign,
 )
-from mailer.services.campaigns import create_campaign
-from mailer.services.reports import report
-from mailer.services.tick import tick
+from mailer.services.campaigns.drafts import create_campaign
+from mailer.services.campaigns.reports import report
+from mailer.services.operations.tick import tick
 from mailer.store.models import Campaign, delivery
 from mailer.transports import Refused
 from mailer.transports.memory import MemoryTransport

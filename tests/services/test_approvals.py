@@ -13,25 +13,25 @@ from mailer.domain.addresses import parse_address
 from mailer.domain.approvals import Verdict
 from mailer.domain.tokens import Token, TokenKind
 from mailer.rendering import CompiledMessage
-from mailer.services.approvals import (
+from mailer.services.campaigns.course import (
+    CannotCampaign,
+    cancel_campaign,
+    schedule_campaign,
+    start_campaign,
+)
+from mailer.services.campaigns.preparing import prepare_campaign
+from mailer.services.digests.approvals import (
     ApprovalPage,
     approve_by_hand,
     ask_editors,
     decide_by_mail,
     open_approval,
 )
-from mailer.services.campaign_course import (
-    CannotCampaign,
-    cancel_campaign,
-    schedule_campaign,
-    start_campaign,
-)
-from mailer.services.digest_rules import Approver, set_approver
-from mailer.services.digests import Ran, add_digest, begin_run, run_digest
-from mailer.services.erasing import erase
-from mailer.services.newsletters import BadValue
-from mailer.services.preparing import prepare_campaign
-from mailer.services.tick import tick
+from mailer.services.digests.digests import Ran, add_digest, begin_run, run_digest
+from mailer.services.digests.editing import Approver, set_approver
+from mailer.services.newsletters.newsletters import BadValue
+from mailer.services.operations.tick import tick
+from mailer.services.privacy.erasing import erase
 from mailer.store.models import (
     Approval,
     Campaign,

@@ -14,14 +14,14 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.consent import ConsentState, Method
 from mailer.domain.errors import Refusal
-from mailer.services.asking import CannotAsk, Question, ask_again
-from mailer.services.campaign_course import cancel_campaign
-from mailer.services.expiring import expire_unanswered
-from mailer.services.lookup import find_purpose
-from mailer.services.notices import count_consents, current_notice, publish_notice
-from mailer.services.preferences import Preferences, open_preferences, save_preferences
-from mailer.services.previewing import preview
-from mailer.services.tick import tick
+from mailer.services.campaigns.asking import CannotAsk, Question, ask_again
+from mailer.services.campaigns.course import cancel_campaign
+from mailer.services.consent.expiring import expire_unanswered
+from mailer.services.consent.preferences import Preferences, open_preferences, save_preferences
+from mailer.services.mails.previewing import preview
+from mailer.services.newsletters.lookup import find_purpose
+from mailer.services.newsletters.notices import count_consents, current_notice, publish_notice
+from mailer.services.operations.tick import tick
 from mailer.store.consents import Evidence, ShownNotice, record
 from mailer.store.models import (
     Campaign,

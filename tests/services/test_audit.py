@@ -13,8 +13,8 @@ from sqlalchemy import delete, select
 from mailer.domain.consent import ConsentState
 from mailer.services.audit import Kind, checkpoints, events, notices, tree, walk
 from mailer.services.audit.order import LATE
-from mailer.services.consent_log import sequence_leaves
-from mailer.services.notices import wording_of
+from mailer.services.consent.log import sequence_leaves
+from mailer.services.newsletters.notices import wording_of
 from mailer.store.models import ConsentEvent, ConsentEvidence, Newsletter, Notice
 from mailer.wiring import Parts
 

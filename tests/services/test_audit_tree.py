@@ -9,8 +9,8 @@ from mailer.domain.merkle import TILE_WIDTH, root_of
 from mailer.services.audit import Finding, Kind
 from mailer.services.audit.checkpoints import Checkpoints
 from mailer.services.audit.tree import TreeWalk
-from mailer.services.checkpoints import begin_anew, sign_checkpoint
-from mailer.services.consent_log import sequence_leaves
+from mailer.services.consent.checkpoints import begin_anew, sign_checkpoint
+from mailer.services.consent.log import sequence_leaves
 from mailer.store.auditing import snapshot
 from mailer.store.auditing_log import read_extent
 from mailer.store.models import ConsentEvent, LogCheckpoint, LogEntry, LogTile

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.consent import Method
 from mailer.rendering import CompiledMessage
-from mailer.services import campaigns
-from mailer.services.campaigns import send_test
-from mailer.services.deciding import Decision, decide
-from mailer.services.leaving import withdraw_all
+from mailer.services.campaigns.deciding import Decision, decide
+from mailer.services.campaigns.drafts import drafts as campaigns
+from mailer.services.campaigns.drafts import send_test
+from mailer.services.consent.leaving import withdraw_all
 from mailer.store.batches import Batches
 from mailer.store.consents import Evidence
 from mailer.store.models import OperatorAction, Subscriber, delivery

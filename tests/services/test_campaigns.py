@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select, update
 
 from mailer.domain.addresses import parse_address
-from mailer.services.campaign_course import (
+from mailer.services.campaigns.course import (
     CannotCampaign,
     cancel_campaign,
     close_ended,
@@ -17,10 +17,10 @@ from mailer.services.campaign_course import (
     schedule_campaign,
     start_campaign,
 )
-from mailer.services.campaigns import create_campaign, send_test
-from mailer.services.newsletters import edit_newsletter
-from mailer.services.previewing import preview
-from mailer.services.tick import sweep, tick
+from mailer.services.campaigns.drafts import create_campaign, send_test
+from mailer.services.mails.previewing import preview
+from mailer.services.newsletters.newsletters import edit_newsletter
+from mailer.services.operations.tick import sweep, tick
 from mailer.store import ledger
 from mailer.store.models import Article, Campaign, Newsletter, delivery
 from mailer.store.suppressions import suppress

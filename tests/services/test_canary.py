@@ -26,12 +26,12 @@ from services.canaries import (
 from sqlalchemy import select, update
 
 from mailer.domain.replies import Stage
-from mailer.services.campaign_course import (
+from mailer.services.campaigns.canary import judge_canaries
+from mailer.services.campaigns.course import (
     start_campaign,
 )
-from mailer.services.campaigns import create_campaign
-from mailer.services.canary import judge_canaries
-from mailer.services.preparing import _choose_sample, _plan_next
+from mailer.services.campaigns.drafts import create_campaign
+from mailer.services.campaigns.preparing import _choose_sample, _plan_next
 from mailer.store.models import Campaign, Feedback, delivery
 from mailer.transports import ConnectFailed, Unknown
 from mailer.transports.memory import MemoryTransport

@@ -23,7 +23,7 @@ from services.canaries import (
 from sqlalchemy import select
 
 from mailer.domain.consent import Method
-from mailer.services.campaign_course import (
+from mailer.services.campaigns.course import (
     CannotCampaign,
     cancel_campaign,
     pause_campaign,
@@ -31,8 +31,8 @@ from mailer.services.campaign_course import (
     schedule_campaign,
     start_campaign,
 )
-from mailer.services.preferences import leave
-from mailer.services.tick import sweep, tick
+from mailer.services.consent.preferences import leave
+from mailer.services.operations.tick import sweep, tick
 from mailer.store.consents import Evidence
 from mailer.store.models import Campaign, Subscriber, delivery
 from mailer.wiring import Parts

@@ -17,8 +17,8 @@ from tampering import unguarded
 
 from mailer.domain import merkle
 from mailer.domain.checkpoints import Checkpoint, SigningKey, verify_checkpoint
-from mailer.services.checkpoint_mail import CannotMail, mail_checkpoint
-from mailer.services.checkpoints import (
+from mailer.services.consent.checkpoint_mail import CannotMail, mail_checkpoint
+from mailer.services.consent.checkpoints import (
     ForeignCheckpoint,
     LogContradicted,
     NothingSigned,
@@ -28,7 +28,7 @@ from mailer.services.checkpoints import (
     sign_checkpoint,
     sign_daily,
 )
-from mailer.services.consent_log import sequence_leaves
+from mailer.services.consent.log import sequence_leaves
 from mailer.store.halting import Halted
 from mailer.store.log import CannotWitness, CheckpointFolder
 from mailer.store.models import ConsentEvent, Installation, LogCheckpoint, LogEntry

@@ -6,12 +6,11 @@ import building as b
 from sqlalchemy import select
 
 from mailer.domain.consent import Method
-from mailer.services.expiring import expire_requests
-from mailer.services.notices import publish_notice
-from mailer.services.preferences import (
+from mailer.services.consent.expiring import expire_requests
+from mailer.services.consent.preferences import (
     leave,
 )
-from mailer.services.signup import (
+from mailer.services.consent.signup import (
     ConfirmState,
     Signup,
     SignupOutcome,
@@ -19,6 +18,7 @@ from mailer.services.signup import (
     open_confirmation,
     request_signup,
 )
+from mailer.services.newsletters.notices import publish_notice
 from mailer.store.consents import Evidence
 from mailer.store.models import (
     ConsentEvent,

@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import select
 
 from mailer.domain.consent import ConsentState, Method, SubscriptionState, next_state
-from mailer.services.complaints import record_complaint
-from mailer.services.preferences import leave, leave_all, save_preferences
-from mailer.services.signup import confirm
+from mailer.services.consent.complaints import record_complaint
+from mailer.services.consent.preferences import leave, leave_all, save_preferences
+from mailer.services.consent.signup import confirm
 from mailer.store.consents import Evidence
 from mailer.store.models import ConsentEvent, Newsletter, Subscription
 from mailer.store.readers import lock_reader

@@ -13,11 +13,11 @@ from schemas import violations
 
 from mailer.domain.consent import Basis, ConsentState, Method
 from mailer.domain.leaves import instant
-from mailer.services.consent_export import ExportFormat, export_consent
-from mailer.services.notices import publish_notice
-from mailer.services.preferences import leave, save_preferences
-from mailer.services.readers import require_reader
-from mailer.services.signup import confirm
+from mailer.services.consent.export import ExportFormat, export_consent
+from mailer.services.consent.preferences import leave, save_preferences
+from mailer.services.consent.signup import confirm
+from mailer.services.newsletters.notices import publish_notice
+from mailer.services.readers.readers import require_reader
 from mailer.store.consents import Evidence, record
 from mailer.store.models import ConsentEvent, LogEntry, Newsletter
 from mailer.store.readers import find_or_add_reader

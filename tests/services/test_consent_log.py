@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from tampering import unguarded
 
 from mailer.domain import merkle
-from mailer.services.consent_log import sequence_in_turn, sequence_leaves
+from mailer.services.consent.log import sequence_in_turn, sequence_leaves
 from mailer.store.log import LogDamaged, LogTree, hold_log, log_size, sequence
 from mailer.store.models import ConsentEvent, LogEntry, LogTile, PendingLeaf
 from mailer.wiring import Parts

@@ -11,12 +11,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mailer.domain.consent import Basis, ConsentState, Method
-from mailer.services.adding import AddOutcome, add_reader
-from mailer.services.complaints import record_complaint
-from mailer.services.expiring import expire_consents, expire_requests
-from mailer.services.notices import current_notice
-from mailer.services.preferences import leave, leave_all, save_preferences, withdraw
-from mailer.services.signup import Signup, SignupOutcome, confirm, request_signup
+from mailer.services.consent.adding import AddOutcome, add_reader
+from mailer.services.consent.complaints import record_complaint
+from mailer.services.consent.expiring import expire_consents, expire_requests
+from mailer.services.consent.preferences import leave, leave_all, save_preferences, withdraw
+from mailer.services.consent.signup import Signup, SignupOutcome, confirm, request_signup
+from mailer.services.newsletters.notices import current_notice
 from mailer.store.consents import Evidence, record
 from mailer.store.models import ConsentEvent, Newsletter, Notice, Subscriber, Suppression
 from mailer.store.readers import ReaderDetails, lock_reader

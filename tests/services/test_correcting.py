@@ -15,9 +15,11 @@ from mailer.domain.addresses import parse_address
 from mailer.domain.consent import Method
 from mailer.domain.deliveries import DeliveryState
 from mailer.domain.rules import Rules
-from mailer.services.archive import issues_of
-from mailer.services.articles import edit_article
-from mailer.services.campaign_course import (
+from mailer.services.articles.articles import edit_article
+from mailer.services.campaigns.archive import issues_of
+from mailer.services.campaigns.correcting import Corrected, correct_campaign
+from mailer.services.campaigns.correction_mail import draft_correction
+from mailer.services.campaigns.course import (
     CannotCampaign,
     cancel_campaign,
     finish_done,
@@ -25,15 +27,13 @@ from mailer.services.campaign_course import (
     resume_campaign,
     start_campaign,
 )
-from mailer.services.campaigns import create_campaign
-from mailer.services.correcting import Corrected, correct_campaign
-from mailer.services.correction_mail import draft_correction
-from mailer.services.digests import Ran, add_digest, begin_run, run_digest
-from mailer.services.new_content import NewContent
-from mailer.services.preferences import leave
-from mailer.services.reports import deliveries, reached_by_older, report
-from mailer.services.seeds import add_seed
-from mailer.services.topics import edit_topic
+from mailer.services.campaigns.drafts import create_campaign
+from mailer.services.campaigns.new_content import NewContent
+from mailer.services.campaigns.reports import deliveries, reached_by_older, report
+from mailer.services.campaigns.seeds import add_seed
+from mailer.services.consent.preferences import leave
+from mailer.services.digests.digests import Ran, add_digest, begin_run, run_digest
+from mailer.services.newsletters.topics import edit_topic
 from mailer.store.consents import Evidence
 from mailer.store.ledger import Gated, GateRequest, claim, exchange, sources
 from mailer.store.models import Article, Campaign, Digest, Newsletter, delivery

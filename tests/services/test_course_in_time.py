@@ -20,13 +20,13 @@ from sink import accepted_by, noted, running_sink
 from sqlalchemy.orm import Session
 
 from mailer.domain.relays import RelayConfig, Security
-from mailer.services.campaign_course import (
+from mailer.services.campaigns.course import (
     cancel_campaign,
     finish_done,
     pause_campaign,
     resume_campaign,
 )
-from mailer.services.sending import Access, Pace, Sender
+from mailer.services.delivery.sending import Access, Pace, Sender
 from mailer.store.models import Campaign
 from mailer.transports.smtp import SmtpTransport
 from mailer.wiring import Parts

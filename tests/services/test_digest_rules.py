@@ -11,9 +11,8 @@ from sqlalchemy import select
 from mailer.domain.articles import ArticleDraft, Image
 from mailer.domain.rules import BadRules, Rules
 from mailer.domain.selection import Mark
-from mailer.services.articles import add_article
-from mailer.services.digest_rules import edit_digest, mark_article, set_rules, unmark_article
-from mailer.services.digests import (
+from mailer.services.articles.articles import add_article
+from mailer.services.digests.digests import (
     Ran,
     Skipped,
     add_digest,
@@ -21,9 +20,10 @@ from mailer.services.digests import (
     digest_html,
     run_digest,
 )
-from mailer.services.lookup import NotFound
-from mailer.services.newsletters import BadValue
-from mailer.services.selecting import preview_digest
+from mailer.services.digests.editing import edit_digest, mark_article, set_rules, unmark_article
+from mailer.services.digests.selecting import preview_digest
+from mailer.services.newsletters.lookup import NotFound
+from mailer.services.newsletters.newsletters import BadValue
 from mailer.store.models import Article, Campaign, Digest, DigestArticle, DigestMark, Newsletter
 from mailer.wiring import Parts
 

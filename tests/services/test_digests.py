@@ -9,8 +9,9 @@ from sqlalchemy import func, select
 from mailer.domain.articles import ArticleDraft
 from mailer.domain.rules import Rules
 from mailer.feeds import Fetched, FetchError
-from mailer.services.articles import add_article, edit_article, remove_article
-from mailer.services.digests import (
+from mailer.services.articles.articles import add_article, edit_article, remove_article
+from mailer.services.articles.feeds import add_feed, fetch_feeds
+from mailer.services.digests.digests import (
     Ran,
     Skipped,
     add_digest,
@@ -19,9 +20,8 @@ from mailer.services.digests import (
     pause_digest,
     run_digest,
 )
-from mailer.services.feeds import add_feed, fetch_feeds
-from mailer.services.selecting import preview_digest
-from mailer.services.tick import run_due_digests, tick
+from mailer.services.digests.selecting import preview_digest
+from mailer.services.operations.tick import run_due_digests, tick
 from mailer.store.models import Article, Campaign, Digest, DigestArticle, Feed, Newsletter
 from mailer.wiring import Parts
 

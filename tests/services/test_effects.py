@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.deliveries import DeliveryState
 from mailer.domain.suppression import SuppressionReason
-from mailer.services.ledger_desk import LedgerDesk
-from mailer.services.visits import Effect, LedgerSilent, Told
+from mailer.services.delivery.ledger_desk import LedgerDesk
+from mailer.services.delivery.visits import Effect, LedgerSilent, Told
 from mailer.store.ledger import Gated, GateRequest, Settlement, claim, exchange
 from mailer.store.models import RelayState, Suppression
 from mailer.store.relays import ITSELF, back_off, default_relay

@@ -19,12 +19,12 @@ from mailer.domain.addresses import address_hash, parse_address
 from mailer.domain.consent import Method
 from mailer.domain.deliveries import DeliveryState
 from mailer.domain.suppression import SuppressionReason
-from mailer.services.adding import AddOutcome, add_reader
-from mailer.services.campaigns import send_test
-from mailer.services.erasing import Erased, clean_up, erase, erase_again, finish_erasures
-from mailer.services.preferences import open_leave, open_preferences
-from mailer.services.reports import report
-from mailer.services.signup import ConfirmState, confirm, open_confirmation
+from mailer.services.campaigns.drafts import send_test
+from mailer.services.campaigns.reports import report
+from mailer.services.consent.adding import AddOutcome, add_reader
+from mailer.services.consent.preferences import open_leave, open_preferences
+from mailer.services.consent.signup import ConfirmState, confirm, open_confirmation
+from mailer.services.privacy.erasing import Erased, clean_up, erase, erase_again, finish_erasures
 from mailer.store.consents import Evidence
 from mailer.store.ledger import claim
 from mailer.store.models import (

@@ -9,10 +9,10 @@ import building as b
 from sqlalchemy import select, update
 
 from mailer.domain.consent import Basis, ConsentState, Method
-from mailer.services import expiring
-from mailer.services.expiring import expire_consents, expire_requests
-from mailer.services.preferences import save_preferences
-from mailer.services.tick import sweep
+from mailer.services.consent import expiring
+from mailer.services.consent.expiring import expire_consents, expire_requests
+from mailer.services.consent.preferences import save_preferences
+from mailer.services.operations.tick import sweep
 from mailer.store.consents import Evidence, record
 from mailer.store.models import ConsentEvent, Newsletter, Purpose, Subscriber, Subscription
 from mailer.store.readers import find_or_add_reader, lock_reader

@@ -13,8 +13,7 @@ from mailer.domain.errors import Refusal
 from mailer.domain.feed_health import wait_after_failures
 from mailer.domain.rules import Rules
 from mailer.feeds import Fetched, FetchError, NotModified
-from mailer.services.digests import add_digest, begin_run, run_digest
-from mailer.services.feeds import (
+from mailer.services.articles.feeds import (
     add_feed,
     article_counts,
     broken_feeds,
@@ -24,8 +23,9 @@ from mailer.services.feeds import (
     list_feeds,
     remove_feed,
 )
-from mailer.services.selecting import preview_digest
-from mailer.services.tick import read_feeds, tick
+from mailer.services.digests.digests import add_digest, begin_run, run_digest
+from mailer.services.digests.selecting import preview_digest
+from mailer.services.operations.tick import read_feeds, tick
 from mailer.store.halting import halt
 from mailer.store.models import Article, Feed, Newsletter
 from mailer.wiring import Parts

@@ -10,10 +10,10 @@ from sqlalchemy import func, select
 
 from mailer.domain.errors import Refusal
 from mailer.rendering.environment import built_in_folder
-from mailer.services.campaign_course import resume_campaign
-from mailer.services.digests import add_digest, begin_run, run_digest
-from mailer.services.gate import held_campaigns, waive
-from mailer.services.overview import overview
+from mailer.services.campaigns.course import resume_campaign
+from mailer.services.campaigns.gate import held_campaigns, waive
+from mailer.services.digests.digests import add_digest, begin_run, run_digest
+from mailer.services.operations.overview import overview
 from mailer.store.models import Campaign, Digest, Variant
 from mailer.wiring import Parts
 

@@ -10,17 +10,17 @@ from building import NOW
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from mailer.services.campaign_course import (
+from mailer.services.campaigns.course import (
     pause_campaign,
     resume_campaign,
     schedule_campaign,
     start_campaign,
 )
-from mailer.services.campaigns import create_campaign
-from mailer.services.digests import add_digest, begin_run, run_digest
-from mailer.services.overview import overview
-from mailer.services.preparing import prepare_campaign
-from mailer.services.tick import run_due_digests, sweep, tick
+from mailer.services.campaigns.drafts import create_campaign
+from mailer.services.campaigns.preparing import prepare_campaign
+from mailer.services.digests.digests import add_digest, begin_run, run_digest
+from mailer.services.operations.overview import overview
+from mailer.services.operations.tick import run_due_digests, sweep, tick
 from mailer.store.halting import Halted, end_halt, halt, halted_reason, refuse_while_halted
 from mailer.store.ledger import Gated, GateRequest, claim, exchange
 from mailer.store.models import Campaign, Digest, Newsletter, Subscription, delivery

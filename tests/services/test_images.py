@@ -17,13 +17,13 @@ from sqlalchemy.orm import undefer
 from mailer.domain.articles import ArticleDraft, Image
 from mailer.domain.retention import Kind
 from mailer.feeds import FetchError, ready_image
-from mailer.services.articles import add_article
-from mailer.services.digests import add_digest
-from mailer.services.images import ImageKeeper, Images, ShownImage
-from mailer.services.previewing import preview
-from mailer.services.reports import report
-from mailer.services.retention import retain
-from mailer.services.tick import run_due_digests
+from mailer.services.articles.articles import add_article
+from mailer.services.articles.images import ImageKeeper, Images, ShownImage
+from mailer.services.campaigns.reports import report
+from mailer.services.digests.digests import add_digest
+from mailer.services.mails.previewing import preview
+from mailer.services.operations.tick import run_due_digests
+from mailer.services.privacy.retention import retain
 from mailer.store.models import Article, Campaign, Newsletter, StoredImage
 from mailer.wiring import Parts
 

@@ -12,12 +12,12 @@ from sqlalchemy import func, select, update
 
 from mailer.domain.consent import CONFIRM_WITHIN, Basis, ConsentState, Method
 from mailer.domain.retention import Kind, read_periods
-from mailer.services.consent_export import ExportFormat, export_consent
-from mailer.services.consent_standing import standing_consents
-from mailer.services.expiring import expire_consents
-from mailer.services.readers import consent_events
-from mailer.services.retention import Job, retain, what_is_due
-from mailer.services.signup import ConfirmState, confirm, open_confirmation
+from mailer.services.consent.expiring import expire_consents
+from mailer.services.consent.export import ExportFormat, export_consent
+from mailer.services.consent.signup import ConfirmState, confirm, open_confirmation
+from mailer.services.consent.standing import standing_consents
+from mailer.services.privacy.retention import Job, retain, what_is_due
+from mailer.services.readers.readers import consent_events
 from mailer.store.consents import Evidence, record
 from mailer.store.models import (
     ConsentEvidence,

@@ -11,7 +11,7 @@ from imports import counts, known_people, refuse_unsound, standing, take_in, wri
 from sqlalchemy import select
 
 from mailer.domain.consent import Method
-from mailer.services.preferences import withdraw
+from mailer.services.consent.preferences import withdraw
 from mailer.store.consents import Evidence
 from mailer.store.models import (
     ConsentEvent,

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from mailer.domain.consent import ConsentState, Method
 from mailer.domain.suppression import SuppressionReason
-from mailer.services.adding import AddOutcome, add_reader
+from mailer.services.consent.adding import AddOutcome, add_reader
 from mailer.store.consents import Evidence, record
 from mailer.store.models import (
     ConsentEvent,

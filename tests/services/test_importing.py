@@ -27,10 +27,10 @@ from mailer.domain.errors import Refusal
 from mailer.domain.spans import Span
 from mailer.domain.suppression import SuppressionReason
 from mailer.lists.encoding import BrokenList
-from mailer.services.import_order import CannotImport, ImportOrder
-from mailer.services.importing import import_list
-from mailer.services.lookup import NotFound
-from mailer.services.notices import current_notice
+from mailer.services.imports.importing import import_list
+from mailer.services.imports.order import CannotImport, ImportOrder
+from mailer.services.newsletters.lookup import NotFound
+from mailer.services.newsletters.notices import current_notice
 from mailer.store.models import (
     ConsentEvent,
     ConsentEvidence,
@@ -243,7 +243,7 @@ def test_who_signs_up_or_is_suppressed_in_the_middle_of_a_transaction_is_seen(
     """On PostgreSQL others write while we do; SQLite lets nobody else write meanwhile."""
     if parts.engine.dialect.name == "sqlite":
         pytest.skip("SQLite has one writer at a time")
-    from mailer.services import import_writing
+    from mailer.services.imports import writing as import_writing
 
     insert_new, meanwhile = import_writing.insert_new, ["ada", "bola"]
 

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 
 from mailer.domain.consent import Method
 from mailer.domain.deliveries import DeliveryState
-from mailer.services.preferences import leave
+from mailer.services.consent.preferences import leave
 from mailer.store.consents import Evidence
 from mailer.store.ledger import (
     Gated,

@@ -13,13 +13,13 @@ from sqlalchemy.exc import OperationalError
 
 from mailer.domain.deliveries import DeliveryState
 from mailer.domain.replies import Reply, Stage
-from mailer.services import ledger_desk
-from mailer.services.campaign_course import (
+from mailer.services.campaigns.course import (
     cancel_campaign,
     close_ended,
     finish_done,
     pause_campaign,
 )
+from mailer.services.delivery import ledger_desk
 from mailer.store.ledger import (
     GateRequest,
     Settlement,

@@ -13,9 +13,9 @@ from sqlalchemy import select, update
 
 from mailer.domain.relays import RelayKind
 from mailer.domain.replies import Reply, Stage
-from mailer.services import line as lines
-from mailer.services.alive import say_alive
-from mailer.services.sending import Pace
+from mailer.services.delivery import line as lines
+from mailer.services.delivery.sending import Pace
+from mailer.services.installation.alive import say_alive
 from mailer.store.ledger import OF_NO_CAMPAIGN, put_off
 from mailer.store.models import RelayState, delivery
 from mailer.store.relays import back_off, default_relay
@@ -118,7 +118,7 @@ def test_the_log_holds_no_readers_address_when_something_breaks(
     def compose(*_: Any, **__: Any) -> Callable[[], None]:
         raise RuntimeError("broken on purpose")
 
-    monkeypatch.setattr("mailer.services.composing.Composer.compose", compose)
+    monkeypatch.setattr("mailer.services.mails.composing.Composer.compose", compose)
     b.send_all(parts, MemoryTransport())
     said = capsys.readouterr()
     assert "broken on purpose" in said.out + said.err

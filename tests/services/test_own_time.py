@@ -9,9 +9,11 @@ import building as b
 import pytest
 from sqlalchemy import select, update
 
-from mailer.services.campaign_course import schedule_campaign, start_campaign, start_scheduled
-from mailer.services.campaigns import create_campaign
-from mailer.services.digests import (
+from mailer.services.campaigns.course import schedule_campaign, start_campaign, start_scheduled
+from mailer.services.campaigns.drafts import create_campaign
+from mailer.services.campaigns.own_time import first_in_own_time, readers_zones, zones_of_digest
+from mailer.services.campaigns.preparing import prepare_campaign
+from mailer.services.digests.digests import (
     Ran,
     Skipped,
     Timing,
@@ -20,8 +22,6 @@ from mailer.services.digests import (
     begin_run,
     run_digest,
 )
-from mailer.services.own_time import first_in_own_time, readers_zones, zones_of_digest
-from mailer.services.preparing import prepare_campaign
 from mailer.store.models import Campaign, Digest, Newsletter, Subscriber, delivery
 from mailer.wiring import Parts
 

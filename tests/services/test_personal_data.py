@@ -17,11 +17,11 @@ from mailer.domain.addresses import parse_address
 from mailer.domain.consent import Method
 from mailer.domain.replies import Reply, Stage
 from mailer.rendering.documents import personal_data_html
-from mailer.services.campaigns import send_test
-from mailer.services.erasing import erase
-from mailer.services.personal_data import as_json, personal_data_of, reading_habits
-from mailer.services.readers import UnknownReader
-from mailer.services.signup import confirm
+from mailer.services.campaigns.drafts import send_test
+from mailer.services.consent.signup import confirm
+from mailer.services.privacy.erasing import erase
+from mailer.services.privacy.personal_data import as_json, personal_data_of, reading_habits
+from mailer.services.readers.readers import UnknownReader
 from mailer.store.actions import note_action
 from mailer.store.consents import Evidence
 from mailer.store.models import Feedback, Newsletter, Subscriber

@@ -8,8 +8,8 @@ from sqlalchemy import select
 from mailer.domain.errors import Refusal
 from mailer.domain.locales import direction
 from mailer.locales import translations
-from mailer.services.previewing import preview
-from mailer.services.renderer import Renderer
+from mailer.services.mails.previewing import preview
+from mailer.services.mails.renderer import Renderer
 from mailer.store.models import Campaign, Subscriber, WantedVariant, delivery
 from mailer.transports.memory import MemoryTransport
 from mailer.wiring import Parts

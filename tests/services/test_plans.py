@@ -19,8 +19,8 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.orm import Session
 
 from mailer.domain.deliveries import DeliveryState
-from mailer.services.reports import deliveries
-from mailer.services.signup import _confirmations_since
+from mailer.services.campaigns.reports import deliveries
+from mailer.services.consent.signup import _confirmations_since
 from mailer.store import hot
 from mailer.store.ledger import (
     GateRequest,

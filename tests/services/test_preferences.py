@@ -6,17 +6,17 @@ import building as b
 from sqlalchemy import select
 
 from mailer.domain.consent import Method
-from mailer.services.notices import current_notice
-from mailer.services.preferences import (
+from mailer.services.consent.preferences import (
     Preferences,
     leave_all,
     open_leave,
     open_preferences,
     save_preferences,
 )
-from mailer.services.signup import (
+from mailer.services.consent.signup import (
     open_confirmation,
 )
+from mailer.services.newsletters.notices import current_notice
 from mailer.store.consents import Evidence
 from mailer.store.models import (
     ConsentEvent,

@@ -10,11 +10,11 @@ import building as b
 
 from mailer.domain.addresses import parse_address
 from mailer.domain.proofs import verify_proof
-from mailer.services.checkpoints import sign_checkpoint
-from mailer.services.erasing import clean_up, erase
-from mailer.services.old_files import Folders
-from mailer.services.proving import Asked, prove
-from mailer.services.retention import Job, retain
+from mailer.services.consent.checkpoints import sign_checkpoint
+from mailer.services.consent.proving import Asked, prove
+from mailer.services.privacy.erasing import clean_up, erase
+from mailer.services.privacy.old_files import Folders
+from mailer.services.privacy.retention import Job, retain
 from mailer.transports.memory import MemoryTransport
 from mailer.wiring import Parts
 

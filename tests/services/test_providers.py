@@ -14,10 +14,10 @@ from sqlalchemy import func, select, update
 
 from mailer.domain.relays import RelayKind
 from mailer.domain.replies import Reply, Stage
-from mailer.services.alive import say_alive
-from mailer.services.lookup import NotFound
-from mailer.services.providers import hold_provider, list_providers, release_provider
-from mailer.services.sending import Sender
+from mailer.services.delivery.providers import hold_provider, list_providers, release_provider
+from mailer.services.delivery.sending import Sender
+from mailer.services.installation.alive import say_alive
+from mailer.services.newsletters.lookup import NotFound
 from mailer.store.ledger import OF_NO_CAMPAIGN, put_off, sources
 from mailer.store.models import RelayState, attempt, delivery
 from mailer.transports import Refused

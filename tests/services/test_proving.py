@@ -15,10 +15,10 @@ from tampering import unguarded
 from mailer.domain.addresses import parse_address
 from mailer.domain.consent import Method
 from mailer.domain.proofs import Proved, verify_proof
-from mailer.services.adding import add_reader
-from mailer.services.checkpoints import LogContradicted, sign_checkpoint
-from mailer.services.proving import Asked, NothingToProve, prove
-from mailer.services.readers import UnknownReader
+from mailer.services.consent.adding import add_reader
+from mailer.services.consent.checkpoints import LogContradicted, sign_checkpoint
+from mailer.services.consent.proving import Asked, NothingToProve, prove
+from mailer.services.readers.readers import UnknownReader
 from mailer.store.consents import Evidence
 from mailer.store.log import LogDamaged
 from mailer.store.models import (

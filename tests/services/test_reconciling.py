@@ -12,13 +12,13 @@ from sqlalchemy import select, update
 from mailer.domain.consent import Method
 from mailer.domain.deliveries import DeliveryState
 from mailer.domain.evidence import MARGIN, Doubt, Finding, Said
-from mailer.services.campaign_course import (
+from mailer.services.campaigns.course import (
     CannotCampaign,
     cancel_campaign,
     finish_done,
 )
-from mailer.services.preferences import leave
-from mailer.services.reconciling import (
+from mailer.services.consent.preferences import leave
+from mailer.services.delivery.reconciling import (
     Inquiry,
     NothingUncertain,
     Settled,

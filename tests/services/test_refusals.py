@@ -6,17 +6,17 @@ import building as b
 import pytest
 
 from mailer.domain.errors import Refusal
-from mailer.services.articles import read_page
-from mailer.services.campaign_course import (
+from mailer.services.articles.articles import read_page
+from mailer.services.articles.feeds import add_feed
+from mailer.services.campaigns.course import (
     CannotCampaign,
     schedule_campaign,
     start_campaign,
 )
-from mailer.services.campaigns import create_campaign
-from mailer.services.feeds import add_feed
-from mailer.services.lookup import NotFound
-from mailer.services.newsletters import BadValue, add_newsletter
-from mailer.services.notices import BadNotice, publish_notice
+from mailer.services.campaigns.drafts import create_campaign
+from mailer.services.newsletters.lookup import NotFound
+from mailer.services.newsletters.newsletters import BadValue, add_newsletter
+from mailer.services.newsletters.notices import BadNotice, publish_notice
 from mailer.wiring import Parts
 
 

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select, update
 
 from mailer.domain.replies import Reply, Stage
-from mailer.services.campaign_course import finish_done
-from mailer.services.reports import deliveries
+from mailer.services.campaigns.course import finish_done
+from mailer.services.campaigns.reports import deliveries
 from mailer.store.models import (
     Campaign,
     RelayState,

@@ -14,12 +14,9 @@ from sqlalchemy import Connection, select, update
 from mailer.domain.deliveries import Lane
 from mailer.domain.relays import RelayKind, RelayUse
 from mailer.domain.replies import Reply, Stage
-from mailer.services import allotting
-from mailer.services.alive import say_alive
-from mailer.services.allotting import Request, allot
-from mailer.services.lookup import NotFound
-from mailer.services.newsletters import BadValue
-from mailer.services.relays import (
+from mailer.services.delivery import allotting
+from mailer.services.delivery.allotting import Request, allot
+from mailer.services.delivery.relays import (
     Scope,
     WarmUp,
     add_relay,
@@ -27,7 +24,10 @@ from mailer.services.relays import (
     remove_relay,
     use_relay,
 )
-from mailer.services.sending import Access, Sender
+from mailer.services.delivery.sending import Access, Sender
+from mailer.services.installation.alive import say_alive
+from mailer.services.newsletters.lookup import NotFound
+from mailer.services.newsletters.newsletters import BadValue
 from mailer.store.ledger import Claimed, claim
 from mailer.store.models import Relay, RelayDay, RelayState, attempt, delivery
 from mailer.store.relays import RelayRow, relay_rows

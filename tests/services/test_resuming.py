@@ -16,17 +16,17 @@ from sqlalchemy.orm import Session
 from mailer.domain.addresses import parse_address
 from mailer.domain.approvals import Verdict
 from mailer.domain.consent import ConsentState, Method
-from mailer.services.approvals import decide_by_mail
-from mailer.services.campaign_course import resume_campaign
-from mailer.services.deciding import Decision, decide
-from mailer.services.digest_rules import Approver
-from mailer.services.digests import add_digest, begin_run, resume_digest, run_digest
-from mailer.services.erasing import erase_again
-from mailer.services.preferences import withdraw
-from mailer.services.reports import deliveries
-from mailer.services.resuming import Resumed, WrongFolder, resume
-from mailer.services.tick import tick
-from mailer.services.witnessing import look_for_rollback, visit
+from mailer.services.campaigns.course import resume_campaign
+from mailer.services.campaigns.deciding import Decision, decide
+from mailer.services.campaigns.reports import deliveries
+from mailer.services.consent.preferences import withdraw
+from mailer.services.consent.witnessing import look_for_rollback, visit
+from mailer.services.digests.approvals import decide_by_mail
+from mailer.services.digests.digests import add_digest, begin_run, resume_digest, run_digest
+from mailer.services.digests.editing import Approver
+from mailer.services.operations.resuming import Resumed, WrongFolder, resume
+from mailer.services.operations.tick import tick
+from mailer.services.privacy.erasing import erase_again
 from mailer.store.consents import Evidence, record
 from mailer.store.halting import halted_reason
 from mailer.store.models import (

@@ -16,12 +16,12 @@ from sqlalchemy import event, func, insert, select, update
 from mailer.domain.consent import ConsentState, Method
 from mailer.domain.deliveries import DeliveryKind
 from mailer.domain.retention import Kind, Periods, read_periods
-from mailer.services import retention
-from mailer.services.adding import AddOutcome, add_reader
-from mailer.services.expiring import expire_requests
-from mailer.services.old_files import Folders
-from mailer.services.preferences import withdraw
-from mailer.services.retention import Job, retain, retain_daily, what_is_due
+from mailer.services.consent.adding import AddOutcome, add_reader
+from mailer.services.consent.expiring import expire_requests
+from mailer.services.consent.preferences import withdraw
+from mailer.services.privacy import retention
+from mailer.services.privacy.old_files import Folders
+from mailer.services.privacy.retention import Job, retain, retain_daily, what_is_due
 from mailer.store.actions import note_action
 from mailer.store.consents import Evidence, record
 from mailer.store.ledger import queue_mail

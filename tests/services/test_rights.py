@@ -10,8 +10,8 @@ import building as b
 import pytest
 from sqlalchemy import select
 
-from mailer.services.personal_data import as_json
-from mailer.services.rights import (
+from mailer.services.privacy.personal_data import as_json
+from mailer.services.privacy.rights import (
     Answer,
     LinkState,
     Wish,

@@ -10,13 +10,13 @@ from sqlalchemy import select
 
 from mailer.domain.addresses import parse_address
 from mailer.rendering.documents import personal_data_html
-from mailer.services.erasing import erase
-from mailer.services.lookup import NotFound
-from mailer.services.newsletters import BadValue
-from mailer.services.personal_data import personal_data_of
-from mailer.services.preparing import prepare_campaign
-from mailer.services.reports import report
-from mailer.services.seeds import add_seed, copy_to_seeds, list_seeds, remove_seed
+from mailer.services.campaigns.preparing import prepare_campaign
+from mailer.services.campaigns.reports import report
+from mailer.services.campaigns.seeds import add_seed, copy_to_seeds, list_seeds, remove_seed
+from mailer.services.newsletters.lookup import NotFound
+from mailer.services.newsletters.newsletters import BadValue
+from mailer.services.privacy.erasing import erase
+from mailer.services.privacy.personal_data import personal_data_of
 from mailer.store.models import Campaign, Newsletter, Seed, delivery
 from mailer.store.suppressions import suppress
 from mailer.transports.memory import MemoryTransport

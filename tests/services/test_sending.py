@@ -9,8 +9,8 @@ from sqlalchemy import select, update
 
 from mailer.domain.deliveries import DeliveryState
 from mailer.domain.tokens import TokenKind
-from mailer.services.alive import say_alive
-from mailer.services.campaign_course import finish_done
+from mailer.services.campaigns.course import finish_done
+from mailer.services.installation.alive import say_alive
 from mailer.store.ledger import (
     Settlement,
     claim,

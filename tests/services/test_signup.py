@@ -7,16 +7,16 @@ from sqlalchemy import func, select
 
 from mailer.domain.consent import Method
 from mailer.domain.suppression import SuppressionReason
-from mailer.services.adding import AddOutcome, add_reader
-from mailer.services.notices import current_notice, publish_notice, wording_of
-from mailer.services.preferences import (
+from mailer.services.consent.adding import AddOutcome, add_reader
+from mailer.services.consent.preferences import (
     withdraw,
 )
-from mailer.services.signup import (
+from mailer.services.consent.signup import (
     Signup,
     SignupOutcome,
     request_signup,
 )
+from mailer.services.newsletters.notices import current_notice, publish_notice, wording_of
 from mailer.store.consents import Evidence
 from mailer.store.models import (
     ConsentEvent,

@@ -8,7 +8,7 @@ import building as b
 from sqlalchemy import func, select
 
 from mailer.domain.suppression_list import Rejected, read_suppressions
-from mailer.services.suppressing import Imported, import_suppressions
+from mailer.services.readers.suppressing import Imported, import_suppressions
 from mailer.store.models import Suppression, delivery
 from mailer.store.suppressions import Added
 from mailer.transports.memory import MemoryTransport

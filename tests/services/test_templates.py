@@ -5,14 +5,14 @@ import pytest
 from babel.dates import format_date
 
 from mailer.domain.errors import Refusal
-from mailer.services.campaign_course import (
+from mailer.services.campaigns.course import (
     start_campaign,
 )
-from mailer.services.campaigns import create_campaign
-from mailer.services.digests import (
+from mailer.services.campaigns.drafts import create_campaign
+from mailer.services.digests.digests import (
     add_digest,
 )
-from mailer.services.previewing import preview
+from mailer.services.mails.previewing import preview
 from mailer.wiring import Parts
 
 

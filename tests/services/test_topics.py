@@ -8,12 +8,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mailer.domain.consent import Method
-from mailer.services.adding import add_reader
-from mailer.services.personal_data import personal_data_of
-from mailer.services.preferences import open_preferences, save_preferences
-from mailer.services.readers import show_reader
-from mailer.services.signup import Signup, confirm, request_signup
-from mailer.services.topics import (
+from mailer.services.consent.adding import add_reader
+from mailer.services.consent.preferences import open_preferences, save_preferences
+from mailer.services.consent.signup import Signup, confirm, request_signup
+from mailer.services.newsletters.topics import (
     CannotTopic,
     UnknownTopic,
     add_topic,
@@ -24,6 +22,8 @@ from mailer.services.topics import (
     topics_chosen,
     topics_of,
 )
+from mailer.services.privacy.personal_data import personal_data_of
+from mailer.services.readers.readers import show_reader
 from mailer.store.consents import Evidence
 from mailer.store.models import Newsletter, ReaderTopic, Subscriber
 from mailer.store.readers import ReaderDetails, lock_reader

@@ -18,7 +18,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from mailer.domain.addresses import parse_address
-from mailer.services.erasing import erase, finish_erasures
+from mailer.services.privacy.erasing import erase, finish_erasures
 from mailer.store import traces
 from mailer.store.models import ConsentEvidence, Erasure, Subscriber
 from mailer.store.readers import ReaderDetails, find_or_add_reader
@@ -29,7 +29,7 @@ DIED = 77
 COMMAND = """
 import os, sys
 from mailer.cli.main import main
-from mailer.services import erasing
+from mailer.services.privacy import erasing
 setattr(erasing, sys.argv[1], lambda *_, **__: os._exit(77))
 main(sys.argv[2:])
 """

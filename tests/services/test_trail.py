@@ -7,7 +7,7 @@ from typing import Any
 import building as b
 from sqlalchemy import event
 
-from mailer.services.trail import acts_on, audit_trail, note_look
+from mailer.services.installation.trail import acts_on, audit_trail, note_look
 from mailer.store.actions import note_action
 from mailer.store.engine import reading
 from mailer.wiring import Parts

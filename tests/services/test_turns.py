@@ -13,11 +13,11 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
 
 from mailer.domain.consent import Method
-from mailer.services import tick
-from mailer.services.campaign_course import start_campaign
-from mailer.services.preferences import leave
-from mailer.services.preparing import prepare_campaign
-from mailer.services.renderer import Renderer
+from mailer.services.campaigns.course import start_campaign
+from mailer.services.campaigns.preparing import prepare_campaign
+from mailer.services.consent.preferences import leave
+from mailer.services.mails.renderer import Renderer
+from mailer.services.operations import tick
 from mailer.store import engine
 from mailer.store.consents import Evidence
 from mailer.store.ledger import find_abandoned

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.errors import Refusal
 from mailer.domain.leaves import Leaf, NoticeRef, commitment, commitment_key
-from mailer.services.witnessing import visit
+from mailer.services.consent.witnessing import visit
 from mailer.store.clock import Instant
 from mailer.store.engine import open_engine
 from mailer.store.migrate import _config, refuse_wrong_version, upgrade

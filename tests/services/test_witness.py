@@ -16,8 +16,8 @@ from sqlalchemy import func, select, update
 
 from mailer.domain.consent import ConsentState, Method
 from mailer.domain.leaves import instant
-from mailer.services.preferences import withdraw
-from mailer.services.witnessing import look_for_rollback, visit
+from mailer.services.consent.preferences import withdraw
+from mailer.services.consent.witnessing import look_for_rollback, visit
 from mailer.store.consents import Evidence, record
 from mailer.store.halting import halted_reason
 from mailer.store.journal import Erased, Suppressed, parse, tell
@@ -97,7 +97,7 @@ def test_a_visit_killed_after_writing_tells_twice_and_loses_nothing(
 ) -> None:
     leaves(told, "reader0@readers.test")
     with monkeypatch.context() as patched:
-        patched.setattr("mailer.services.witnessing.forget_told", killed)
+        patched.setattr("mailer.services.consent.witnessing.forget_told", killed)
         with pytest.raises(Killed):
             visited(told)
     visited(told)

@@ -9,7 +9,7 @@ from contextlib import closing
 
 from shells.endings import refused
 
-from mailer.services.alive import say_alive
+from mailer.services.installation.alive import say_alive
 from mailer.store import migrate
 from mailer.wiring import open_parts
 

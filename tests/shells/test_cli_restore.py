@@ -21,7 +21,7 @@ from shells.endings import Command, Ended, refused
 from sink import noted, running_sink
 from sqlalchemy import select
 
-from mailer.services.erasing import erase_again
+from mailer.services.privacy.erasing import erase_again
 from mailer.store.models import Subscriber
 from mailer.wiring import open_parts
 

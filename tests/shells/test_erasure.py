@@ -30,9 +30,9 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.consent import ConsentState, Method
 from mailer.domain.leaves import Leaf, canonical, commitment, commitment_key, hash_of_leaf
-from mailer.services.campaign_course import start_campaign
-from mailer.services.campaigns import create_campaign
-from mailer.services.reports import report
+from mailer.services.campaigns.course import start_campaign
+from mailer.services.campaigns.drafts import create_campaign
+from mailer.services.campaigns.reports import report
 from mailer.settings import Settings, load
 from mailer.store.backup import integrity_problems
 from mailer.store.consents import Evidence, ShownNotice, notice_ref, record

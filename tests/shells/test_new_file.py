@@ -12,7 +12,7 @@ import pytest
 
 from mailer.cli.new_file import new_file
 from mailer.domain.persons import Person
-from mailer.services.erasing import left_in
+from mailer.services.privacy.erasing import left_in
 from mailer.wiring import Parts
 
 WRITES_FOR_EVER = """

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
-from mailer.services.topics import add_topic
+from mailer.services.newsletters.topics import add_topic
 from mailer.store.models import Subscription, delivery
 from mailer.transports.memory import MemoryTransport
 from mailer.web.app import create_app

@@ -11,8 +11,8 @@ from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
 from mailer.domain.addresses import parse_address
-from mailer.services.digest_rules import Approver
-from mailer.services.digests import Ran, add_digest, begin_run, run_digest
+from mailer.services.digests.digests import Ran, add_digest, begin_run, run_digest
+from mailer.services.digests.editing import Approver
 from mailer.store.models import Approval, Campaign, Newsletter, OperatorAction
 from mailer.wiring import Parts
 

@@ -11,8 +11,8 @@ from lxml import html as lxml_html
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
-from mailer.services.campaign_course import cancel_campaign
-from mailer.services.campaigns import send_test
+from mailer.services.campaigns.course import cancel_campaign
+from mailer.services.campaigns.drafts import send_test
 from mailer.store.models import Canary
 from mailer.web import archive
 from mailer.wiring import Parts

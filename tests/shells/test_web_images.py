@@ -7,7 +7,7 @@ from pictures import picture
 from starlette.testclient import TestClient
 
 from mailer.feeds import ready_image
-from mailer.services.images import ImageKeeper
+from mailer.services.articles.images import ImageKeeper
 from mailer.store.models import Article
 from mailer.wiring import Parts
 

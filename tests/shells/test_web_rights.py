@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
-from mailer.services.rights import day_of
+from mailer.services.privacy.rights import day_of
 from mailer.store.models import Erasure, OperatorAction, Subscriber, delivery
 from mailer.wiring import Parts
 

@@ -43,7 +43,7 @@ from mailer.checking.structure import (
     title_findings,
 )
 from mailer.domain.reached import Reached
-from mailer.services.template_samples import PICTURES, sample_mail, sample_message, sample_reader
+from mailer.services.mails.samples import PICTURES, sample_mail, sample_message, sample_reader
 
 OWN = "https://letters.kassa.ng"
 LEAVE, CHOOSE = f"{OWN}/u/x", f"{OWN}/p/x"

@@ -31,7 +31,7 @@ from mailer.lists.columns import Columns, UnclearColumns, find_columns
 from mailer.lists.encoding import BrokenList, look_through
 from mailer.lists.spool import BUCKETS, Spool, stretches, unpacked
 from mailer.lists.table import Table, open_table
-from mailer.services.import_rows import BadRow, Reading, RowReader, looks, moment_of, parse_moment
+from mailer.services.imports.rows import BadRow, Reading, RowReader, looks, moment_of, parse_moment
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 LOCALS = st.text('aA09._+-!#@ "\\é\u0301', max_size=70)

@@ -11,7 +11,7 @@ from golden.mails import LOCALES, NAMES, rendered
 from lxml.html import HtmlElement
 
 from mailer.rendering import CompiledMessage
-from mailer.services.template_samples import PICTURES, sample_message, sample_reader
+from mailer.services.mails.samples import PICTURES, sample_message, sample_reader
 
 MAILS = {
     (name, locale): {path.suffix: text for path, text in rendered(name, locale)}[".html"]

@@ -21,8 +21,8 @@ from mailer.domain.suppression import SuppressionReason
 from mailer.locales import LANGUAGES, N_, translations
 from mailer.locales.catalogues import TEMPLATE
 from mailer.rendering.documents import personal_data_html
-from mailer.services.data_rights import rights
-from mailer.services.personal_data import as_json
+from mailer.services.privacy.data_rights import rights
+from mailer.services.privacy.personal_data import as_json
 
 AT = datetime(2026, 11, 28, 9, 30, tzinfo=UTC)
 NAME = "Новости"  # no language of ours is written like this: what is, is ours

@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailer.services.composing import Prepared
-from mailer.services.rate import Bucket, Speed
-from mailer.services.waiting import ByProvider, InOrder, ProviderPace
+from mailer.services.delivery.rate import Bucket, Speed
+from mailer.services.delivery.waiting import ByProvider, InOrder, ProviderPace
+from mailer.services.mails.composing import Prepared
 from mailer.store.ledger import Claimed
 
 

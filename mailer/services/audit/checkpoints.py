@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from mailer.domain.checkpoints import BadCheckpoint, read_checkpoint, verify_checkpoint
 from mailer.services.audit.findings import Finding, Kind
-from mailer.services.checkpoints import Notary
+from mailer.services.consent.checkpoints import Notary
 from mailer.store.auditing_log import CheckpointRow
 
 _STORED, _FOLDER = "consent_checkpoint", "witness"

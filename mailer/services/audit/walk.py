@@ -22,7 +22,7 @@ from mailer.services.audit.findings import Finding, Kind
 from mailer.services.audit.notices import NoticeCheck
 from mailer.services.audit.projection import Histories, check_subscriptions, fold
 from mailer.services.audit.tree import TreeWalk
-from mailer.services.checkpoints import Notary
+from mailer.services.consent.checkpoints import Notary
 from mailer.store.auditing import Page, SuppressionRow, attempts_of, read_page, snapshot
 from mailer.store.auditing_log import (
     Extent,

@@ -1,0 +1,1 @@
+"""Campaigns: made, checked, prepared, started, stopped, corrected and reported."""

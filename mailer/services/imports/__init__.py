@@ -1,0 +1,1 @@
+"""Imports: lists of readers from elsewhere, with where their consent comes from."""

@@ -1,0 +1,1 @@
+"""Newsletters: purposes, wordings, topics and looks that an operator sets up, and finding them."""

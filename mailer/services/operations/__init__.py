@@ -1,0 +1,1 @@
+"""Operations: what time makes due, how things stand, and going on after a restore."""

@@ -14,8 +14,10 @@ from sqlalchemy import select, update
 from mailer.domain.addresses import parse_address
 from mailer.domain.consent import Method
 from mailer.domain.deliveries import DeliveryState
+from mailer.domain.errors import Refusal
 from mailer.domain.rules import Rules
 from mailer.services.articles.articles import edit_article
+from mailer.services.articles.images import ShownImage
 from mailer.services.campaigns.archive import issues_of
 from mailer.services.campaigns.correcting import Corrected, correct_campaign
 from mailer.services.campaigns.correction_mail import draft_correction
@@ -36,7 +38,7 @@ from mailer.services.digests.digests import Ran, add_digest, begin_run, run_dige
 from mailer.services.newsletters.topics import edit_topic
 from mailer.store.consents import Evidence
 from mailer.store.ledger import Gated, GateRequest, claim, exchange, sources
-from mailer.store.models import Article, Campaign, Digest, Newsletter, delivery
+from mailer.store.models import Article, Campaign, Digest, Newsletter, StoredImage, delivery
 from mailer.transports import Unknown
 from mailer.transports.memory import MemoryTransport
 from mailer.wiring import Parts
@@ -438,6 +440,54 @@ def test_seeds_get_what_was_corrected_too(sqlite_parts: Parts) -> None:
     personal.prepare(sqlite_parts, campaign_id)
     b.send_all(sqlite_parts, transport)
     assert "desk@news.test" in readers_of(transport, b"Subject: News, put right")
+
+
+def test_new_content_with_errors_is_held_and_what_readers_have_stays_known(
+    sqlite_parts: Parts,
+) -> None:
+    campaign_id, transport = send_first(sqlite_parts, 2, 4)
+    template = personal.write_template(sqlite_parts)
+    for part in ("body.html", "body.txt"):
+        (sqlite_parts.settings.home / "templates" / template / part).write_text("<p>No link.</p>")
+    correct(sqlite_parts, campaign_id, NewContent(template=template))
+    with pytest.raises(Refusal, match=r"is held. .*no link to leave"):
+        personal.prepare(sqlite_parts, campaign_id)
+    b.send_all(sqlite_parts, transport)
+    assert versions(sqlite_parts, campaign_id) == {1: {"sent": 2}, 2: {}}
+    correct(sqlite_parts, campaign_id, NewContent(template="announcement", subject="Put right"))
+    with sqlite_parts.sessions.begin() as session:
+        resume_campaign(session, session.get_one(Campaign, campaign_id), now=sqlite_parts.now())
+    personal.prepare(sqlite_parts, campaign_id)
+    b.send_all(sqlite_parts, transport)
+    assert versions(sqlite_parts, campaign_id) == {1: {"sent": 2}, 2: {}, 3: {"sent": 2}}
+
+
+def test_the_images_of_mails_that_have_gone_are_kept_beside_the_new_ones(
+    sqlite_parts: Parts,
+) -> None:
+    campaign_id, _ = send_first(sqlite_parts, 1, 1)
+    address = "https://news.test/new.jpg"
+    with sqlite_parts.sessions.begin() as session:
+        old, new = (
+            StoredImage(
+                sha256=each * 64, body=b"x", media_type="image/jpeg", width=600, height=300,
+                source=address, fetched_at=sqlite_parts.now(),
+            )
+            for each in "ab"
+        )  # fmt: skip
+        session.add_all([old, new])
+        session.get_one(Campaign, campaign_id).images = [old]
+        first = session.scalars(select(Article).order_by(Article.id)).first()
+        assert first is not None
+        first.image = {"url": address, "alt": "A fair", "caption": "", "credit": ""}
+    shown = {address: ShownImage({"file": "b.jpg"}, 600, 300, "b" * 64)}
+    correct(sqlite_parts, campaign_id, NewContent(refresh=True, images=shown))
+    correction = draft(sqlite_parts, campaign_id)
+    with sqlite_parts.sessions() as session:
+        for number in (campaign_id, correction):
+            campaign = session.get_one(Campaign, number)
+            assert {each.sha256[0] for each in campaign.images} == {"a", "b"}
+            assert campaign.content["articles"][0]["image"]["file"] == "b.jpg"
 
 
 def test_a_topic_that_is_renamed_while_it_is_sent_has_one_name_in_all_mails(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from lxml.html import HtmlElement
+
 from mailer.checking.findings import Finding, Level
-from mailer.checking.mail import Mail, place
+from mailer.checking.mail import Mail, place, words_of
 from mailer.domain.mail_dns import is_reserved
 from mailer.domain.reached import Reached
 
@@ -30,7 +32,7 @@ class Target(NamedTuple):
 def link_findings(mail: Mail) -> Iterator[Finding]:
     """Look at the addresses themselves."""
     for element in mail.elements:
-        if element.tag in ("a", "area") and element.get("href") is not None:
+        if element.tag in ("a", "area") and not _is_an_anchor(element):
             wrong = _what_is_wrong_with(element.get("href", "").strip())
             if wrong:
                 yield Finding(
@@ -69,6 +71,11 @@ def for_examples(wanted: list[Target]) -> list[str]:
 def host(target: Target) -> str:
     """Return whom an address asks."""
     return _host(target.url)
+
+
+def is_own(target: Target, mails: Sequence[Mail]) -> bool:
+    """Say whether an address is of our own pages, which need no network to be asked."""
+    return any(target.url.startswith(f"{mail.about.own_url.rstrip('/')}/") for mail in mails)
 
 
 def is_askable(target: Target) -> bool:
@@ -152,6 +159,17 @@ def _judged_picture(target: Target, reached: Reached) -> Iterator[Finding]:
             f"{target.url[:160]} has {(reached.octets or 0) / 1e6:.1f} MB.",
             "Make it smaller: phones load it over the air.",
         )  # fmt: skip
+
+
+def _is_an_anchor(element: HtmlElement) -> bool:
+    """Say whether others lead to it, and it leads nowhere on purpose.
+
+    With words or a picture it looks like a link; what we do not send as an address is gone by now.
+    """
+    if element.get("href") is not None:
+        return False
+    is_empty = not words_of(element, 400).strip() and not len(element)
+    return is_empty or bool(element.get("id") or element.get("name"))
 
 
 def _what_is_wrong_with(href: str) -> str:

@@ -12,7 +12,7 @@ import typer
 from mailer.checking.clients import USUAL, chosen_clients
 from mailer.checking.findings import Finding
 from mailer.cli.console import AsJson, Yes, example, print_json, say, shown
-from mailer.cli.new_file import new_file
+from mailer.cli.new_file import new_file, refuse_existing
 from mailer.cli.opening import open_installation
 from mailer.services.campaigns.checking import THOROUGH, Report, check_campaign
 from mailer.services.campaigns.gate import CheckFailed
@@ -54,6 +54,8 @@ def check(
     """
     wanted = [name.strip().lower() for name in clients.split(",") if name.strip()]
     chosen = chosen_clients(wanted) if wanted else USUAL
+    if html is not None:
+        refuse_existing(html, replace=yes)
     parts = open_installation()
     with reading(parts.sessions) as session:
         number = find_campaign(session, campaign_id).id

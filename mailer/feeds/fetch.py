@@ -9,6 +9,7 @@ they fill any memory before somebody counts them.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 import threading
 import time
@@ -44,6 +45,10 @@ class FetchError(Refusal):
     def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class PrivateHost(FetchError):
+    """The host is in a private network, and this installation does not allow it."""
 
 
 class UnknownHost(FetchError):
@@ -95,6 +100,7 @@ def fetch(
         headers["If-None-Match"] = etag
     if last_modified:
         headers["If-Modified-Since"] = last_modified
+    asked = url
     for _ in range(limits.redirects + 1):
         try:
             target = checked(url, allow, deadline)
@@ -102,6 +108,13 @@ def fetch(
             if not isinstance(outcome, str):
                 return outcome
             url = urljoin(url, outcome)
+        except PrivateHost:
+            if url == asked:
+                raise
+            raise FetchError(  # nobody is to open their network because a stranger points there
+                f"{shown(asked)} redirects to {shown(url)}, which is in a private network: "
+                "check the address."
+            ) from None
         except TimeoutError:
             raise FetchError(f"{shown(url)} is too slow: try again later.") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
@@ -225,11 +238,17 @@ def _checked_address(host: str, port: int, allow: frozenset[str], deadline: floa
     if host not in allow and f"{host}:{port}" not in allow:
         for address in addresses:
             if not is_public_address(address):
-                raise FetchError(
+                raise PrivateHost(
                     f"The host {host} is in a private network and is not fetched: "
-                    f"if it is yours, set MAILER_FETCH_ALLOW={host}."
+                    + _what_to_do(host, address)
                 )
     return addresses[0]
+
+
+def _what_to_do(host: str, address: str) -> str:
+    if ipaddress.ip_address(address.partition("%")[0]).is_link_local:
+        return "no site is there."  # but what machines of a cloud tell themselves
+    return f"if it is yours, set MAILER_FETCH_ALLOW={host}."
 
 
 def _resolved(host: str, port: int, seconds: float) -> list[str]:

@@ -10,6 +10,9 @@ import nh3
 _SPACE = re.compile(r"\s+")
 _BLOCK = re.compile(r"(?i)<(?:/p|br|/div|/li|/h[1-6]|/blockquote|/figcaption)\b[^>]*>")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff\ud800-\udfff]")
+_OVERRIDE = re.compile("[\u202a-\u202e]")
+"""What turns letters round for the reader's eye, and the words of others that follow; texts in
+Arabic do without, and keep the marks that they need."""
 _SENTENCE_END = re.compile(r"[.!?…؟。።](?=\s)")
 _SUMMARY = 300
 _TAG = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}")
@@ -24,7 +27,7 @@ def plain(markup: str) -> str:
 
 def folded(text: str) -> str:
     """Return text on one line, without control characters."""
-    return _SPACE.sub(" ", _CONTROL.sub(" ", text)).strip()
+    return _SPACE.sub(" ", _CONTROL.sub(" ", _OVERRIDE.sub("", text))).strip()
 
 
 def language_tag(text: str) -> str:

@@ -101,7 +101,7 @@ def sanitise_operator_html(source: str) -> str:
         source,
         tags=_TAGS,
         attributes=_ATTRIBUTES,
-        url_schemes={"http", "https", "mailto"},
+        url_schemes={"http", "https", "mailto", "tel"},
         link_rel=None,
     )
 

@@ -428,6 +428,8 @@ def test_what_is_corrected_again_stops_the_mail_that_told_of_it_and_all_are_told
     b.send_all(sqlite_parts, transport)
     assert len(readers_of(transport, b"Subject: Correction: At last")) == 3
     assert len(transport.accepted) == 6
+    correct(sqlite_parts, second, NewContent(html="<p>It was the fourth of May.</p>"))
+    assert told(sqlite_parts, draft(sqlite_parts, second))["subject"] == "Correction: At last"
 
 
 def test_seeds_get_what_was_corrected_too(sqlite_parts: Parts) -> None:

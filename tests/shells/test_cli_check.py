@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from shells.endings import STORY
+from shells.endings import STORY, refused
 
 CREATE = ("campaign", "create", "weekly", "--purpose", "updates", "--html", "letter.html")
 FAULTY = "<p>Dear {{ name }},</p><p>The news: <a href='/story'>read on</a>.</p>"
@@ -135,6 +136,30 @@ def test_links_are_asked_and_what_is_gone_is_an_error(weekly, letter, site, monk
     assert ended.status == 1
 
 
+def test_one_wrong_name_is_named_and_of_many_the_network_is_blamed_once(
+    weekly, letter, site, monkeypatch
+) -> None:
+    known = socket.getaddrinfo
+
+    def resolve(host, *rest, **named):
+        if host.endswith(".org"):
+            raise socket.gaierror("nobody can be asked")
+        return known(host, *rest, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    one = letter("<p>The river is rising: <a href='https://kassa-nws.org/a'>read on</a>.</p>")
+    told = found(weekly("campaign", "check", one, "--json"))
+    assert "The host kassa-nws.org is not known" in told["warning", "links"]
+    many = letter(
+        "<p>The river: <a href='https://kassa.org/a'>one</a> <a href='https://kassa.org/b'>two</a> "
+        f"<a href='https://aba.org/c'>three</a> <a href='http://{site}/ok'>inside</a></p>"
+    )
+    ended = weekly("campaign", "check", many, "--json")
+    links = [each["what"] for each in ended.document["findings"] if each["check"] == "links"]
+    assert len(links) == 2
+    assert "No link could be asked (3)" in links[1] + links[0]
+
+
 def test_what_leads_into_a_private_network_is_not_asked(weekly, letter, site) -> None:
     number = letter(f"<p>The river is rising: <a href='http://{site}/gone'>read on</a>.</p>")
     told = found(weekly("campaign", "check", number, "--json"))
@@ -146,13 +171,15 @@ def test_the_page_shows_what_was_found_and_says_that_there_is_no_browser(
 ) -> None:
     number = letter(subject="<b>News</b>")
     monkeypatch.setenv("PATH", str(tmp_path))
-    ended = weekly("campaign", "check", number, "--html", "check.html")
+    written = "campaign", "check", number, "--html", "check.html"
+    ended = weekly(*written)
     assert ended.status == 1
     assert "no Chromium is installed" in ended.err
     page = Path("check.html").read_text("utf-8")
     assert "&lt;b&gt;News&lt;/b&gt;" in page
     assert "“/story” leads nowhere from a mail." in page
     assert "default-src" in page
+    refused(weekly(*written), "check.html exists already: choose another name, or add --yes.")
     assert "“/story” leads nowhere" in weekly("campaign", "check", number).out
 
 

@@ -101,6 +101,7 @@ FAULTS = [
     (placeholder_findings, {"body": '<a href="https://x.ng/%%id%%">x</a>'}, "error", "%%id%%"),
     (placeholder_findings, {"text": "Lorem ipsum, lorem ipsum"}, "warning", "Lorem ipsum"),
     (link_findings, {"body": "<a href='#'>x</a>"}, "error", "leads nowhere"),
+    (link_findings, {"body": "<a style='color:red'>x</a>"}, "error", "A link leads nowhere"),
     (link_findings, {"body": "<a href='/story'>x</a>"}, "error", "leads nowhere from a mail"),
     (link_findings, {"body": "<a href='javascript:x()'>x</a>"}, "error", "leads nowhere"),
     (link_findings, {"body": "<a href='https:///x'>x</a>"}, "error", "names no host"),
@@ -148,7 +149,14 @@ def test_in_a_mail_without_faults_nothing_is_found() -> None:
     table = '<table role="presentation"><tr><td>A</td></tr></table>'
     picture = '<img src="https://x.ng/a.png" alt="A river" width="520">'
     written = '<a href="mailto:a@b.ng,c@d.ng?subject=x">A</a> <a href="tel:+234-80;ext=1">B</a>'
-    fine = mail(HIDDEN + table + picture + written + '<h2>A</h2><a href="#top">A</a>', head=dark)
+    fine = mail(
+        HIDDEN
+        + table
+        + picture
+        + written
+        + '<h2>A</h2><a href="#top">A</a><a id="top">A</a><a></a>',
+        head=dark,
+    )
     assert [each for each in content_findings([fine]) if each.level is not Level.NOTE] == []
 
 

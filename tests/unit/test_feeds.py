@@ -119,6 +119,7 @@ def test_a_section_is_what_stories_have_in_common(case: str) -> None:
 HOSTILE = {
     "script in the title": ({"title": "x&lt;script&gt;alert(1)&lt;/script&gt;y"}, "alert"),
     "a style in the text": ({"text": "a&lt;style&gt;b{}&lt;/style&gt;"}, "b{}"),
+    "letters turned round": ({"title": "x\u202etxt.exe"}, r"\u202e"),
     "an image that is no address": ({"text": "&lt;img src='data:x'&gt; a"}, "data:"),
 }
 
@@ -359,7 +360,7 @@ def test_an_unchanged_page_is_not_fetched_again(site: str) -> None:
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("/inside", "private network"),
+        ("/inside", "/inside redirects to http://169.254.169.254/.* private network"),
         ("/round", "redirects more than"),
         ("/bomb", "larger than"),
         ("/bomb-in-a-bomb", "packed as"),
@@ -491,7 +492,7 @@ def test_a_site_that_drips_is_left_in_time(site: str, path: str) -> None:
     ],
 )  # fmt: skip
 def test_private_addresses_are_not_fetched_unless_named(url: str) -> None:
-    with pytest.raises(FetchError, match=r"MAILER_FETCH_ALLOW|not known"):
+    with pytest.raises(FetchError, match=r"MAILER_FETCH_ALLOW|not known|no site"):
         fetch(url)
 
 

@@ -221,9 +221,14 @@ def _of_links(mails: list[Mail], probe: Probe, effort: Effort) -> Iterator[Findi
     deadline = time.monotonic() + effort.total
     first = list({links.host(target): target for target in reversed(wanted)}.values())
     answers = _ask_all(first, probe, effort, deadline)
-    if answers and all(reached.unknown_host for reached in answers.values()):
-        yield links.no_network(len(wanted))
-        return
+    unknown = {links.host(each) for each, reached in answers.items() if reached.unknown_host}
+    if len(unknown) > 1 and not any(  # of one, the name is wrong rather than the network
+        reached.status for each, reached in answers.items() if not links.is_own(each, mails)
+    ):
+        unasked = [each for each in wanted if links.host(each) in unknown]
+        yield links.no_network(len(unasked))
+        wanted = [each for each in wanted if each not in unasked]
+        answers = {each: answers[each] for each in answers if each in wanted}
     alive = {links.host(target) for target, reached in answers.items() if reached.status}
     rest = [each for each in wanted if each not in answers and links.host(each) in alive]
     answers |= _ask_all(rest, probe, effort, deadline)

@@ -79,6 +79,8 @@ def _draft(campaign: Campaign, said: str | None, now: datetime) -> Campaign:
 
 def _subject(campaign: Campaign) -> str:
     said = translations(campaign.newsletter.locale).gettext(N_("Correction: %(subject)s"))
+    if campaign.subject.startswith(said % {"subject": ""}):  # it corrects another itself
+        return campaign.subject
     subject = said % {"subject": campaign.subject}
     return subject if len(subject) <= LONGEST_SUBJECT else campaign.subject
 

@@ -480,14 +480,15 @@ def test_the_images_of_mails_that_have_gone_are_kept_beside_the_new_ones(
         first = session.scalars(select(Article).order_by(Article.id)).first()
         assert first is not None
         first.image = {"url": address, "alt": "A fair", "caption": "", "credit": ""}
-    shown = {address: ShownImage({"file": "b.jpg"}, 600, 300, "b" * 64)}
+    file = f"{'b' * 64}.jpg"
+    shown = {address: ShownImage({"file": file}, 600, 300, "b" * 64)}
     correct(sqlite_parts, campaign_id, NewContent(refresh=True, images=shown))
     correction = draft(sqlite_parts, campaign_id)
     with sqlite_parts.sessions() as session:
         for number in (campaign_id, correction):
             campaign = session.get_one(Campaign, number)
             assert {each.sha256[0] for each in campaign.images} == {"a", "b"}
-            assert campaign.content["articles"][0]["image"]["file"] == "b.jpg"
+            assert campaign.content["articles"][0]["image"]["file"] == file
 
 
 def test_a_topic_that_is_renamed_while_it_is_sent_has_one_name_in_all_mails(

@@ -454,9 +454,12 @@ def test_new_content_with_errors_is_held_and_what_readers_have_stays_known(
         personal.prepare(sqlite_parts, campaign_id)
     b.send_all(sqlite_parts, transport)
     assert versions(sqlite_parts, campaign_id) == {1: {"sent": 2}, 2: {}}
-    correct(sqlite_parts, campaign_id, NewContent(template="announcement", subject="Put right"))
     with sqlite_parts.sessions.begin() as session:
-        resume_campaign(session, session.get_one(Campaign, campaign_id), now=sqlite_parts.now())
+        campaign = session.get_one(Campaign, campaign_id)
+        resume_campaign(session, campaign, now=sqlite_parts.now())
+        campaign.checked_at = sqlite_parts.now()  # by force
+    personal.prepare(sqlite_parts, campaign_id)
+    correct(sqlite_parts, campaign_id, NewContent(template="announcement", subject="Put right"))
     personal.prepare(sqlite_parts, campaign_id)
     b.send_all(sqlite_parts, transport)
     assert versions(sqlite_parts, campaign_id) == {1: {"sent": 2}, 2: {}, 3: {"sent": 2}}

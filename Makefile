@@ -49,11 +49,12 @@ messages: .venv/.dev ## gather the sentences that readers see into the catalogue
 golden: .venv/.dev ## write the mails that the tests compare with anew; look at the diff
 	@$(BIN)/python tests/golden/mails.py
 
-system: ## what the tests need beside Python: a browser, Postfix's smtp-sink and OpenDKIM's library (apt, when root)
+system: ## what the tests need beside Python: a browser, Postfix, OpenDKIM, SpamAssassin, fonts (apt, when root)
 	@missing=""; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	test -x /usr/sbin/smtp-sink || missing="$$missing postfix"; \
 	test -x /usr/sbin/opendkim-testmsg || missing="$$missing opendkim-tools"; \
+	command -v spamassassin >/dev/null || missing="$$missing spamassassin"; \
 	fc-list 2>/dev/null | grep -qi "NotoSansArabic" || missing="$$missing fonts-noto-core"; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mailer.cli.campaign_fields import campaign_sentence
-from mailer.cli.console import AsJson, answer, example, read_text
+from mailer.cli.campaign_fields import campaign_sentence, left_out_sentences
+from mailer.cli.console import AsJson, answer, example, read_text, say
 from mailer.cli.noting import looked, note
 from mailer.cli.opening import open_installation
 from mailer.cli.watching import say_if_nobody_works
@@ -112,6 +112,8 @@ def correct(
     drafted = _draft(parts, number, said) if notify else None
     with reading(parts.sessions) as session:
         fields = report(session, find_campaign(session, str(number)))
+    for sentence in left_out_sentences(fields["images_left_out"]) if done else ():
+        say(sentence)
     fields |= {
         "recalled": done.recalled if done else 0,
         "stopped_corrections": list(done.stopped) if done else [],

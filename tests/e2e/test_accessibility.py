@@ -40,11 +40,16 @@ def test_pages_and_mails_can_be_used_by_everybody(
             article_ids=b.articles(session, made, 3),
         )  # fmt: skip
         html = preview(session, campaign, site.renderer, now=site.now()).html
+        b.start_campaign(session, campaign, now=site.now())
+        number = campaign.id
+    b.prepare_campaign(
+        site.sessions, number, renderer=site.renderer, now=site.now, pause=lambda: None
+    )
     context = browser.new_context(color_scheme=scheme, bypass_csp=True)
     page = context.new_page()
     home = site.settings.public_url
     for address in (
-        f"{home}/n/weekly", f"{home}/inbox", f"{home}/nowhere",
+        f"{home}/n/weekly", f"{home}/n/weekly/archive", f"{home}/inbox", f"{home}/nowhere",
         site.links.preferences(1, 1), site.links.unsubscribe(1, 1),
     ):  # fmt: skip
         page.goto(address)

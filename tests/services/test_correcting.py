@@ -456,9 +456,12 @@ def test_new_content_with_errors_is_held_and_what_readers_have_stays_known(
         personal.prepare(sqlite_parts, campaign_id)
     b.send_all(sqlite_parts, transport)
     assert versions(sqlite_parts, campaign_id) == {1: {"sent": 2}, 2: {}}
-    correct(sqlite_parts, campaign_id, NewContent(template="announcement", subject="Put right"))
     with sqlite_parts.sessions.begin() as session:
-        resume_campaign(session, session.get_one(Campaign, campaign_id), now=sqlite_parts.now())
+        campaign = session.get_one(Campaign, campaign_id)
+        resume_campaign(session, campaign, now=sqlite_parts.now())
+        campaign.checked_at = sqlite_parts.now()  # by force
+    personal.prepare(sqlite_parts, campaign_id)
+    correct(sqlite_parts, campaign_id, NewContent(template="announcement", subject="Put right"))
     personal.prepare(sqlite_parts, campaign_id)
     b.send_all(sqlite_parts, transport)
     assert versions(sqlite_parts, campaign_id) == {1: {"sent": 2}, 2: {}, 3: {"sent": 2}}
@@ -482,14 +485,15 @@ def test_the_images_of_mails_that_have_gone_are_kept_beside_the_new_ones(
         first = session.scalars(select(Article).order_by(Article.id)).first()
         assert first is not None
         first.image = {"url": address, "alt": "A fair", "caption": "", "credit": ""}
-    shown = {address: ShownImage({"file": "b.jpg"}, 600, 300, "b" * 64)}
+    file = f"{'b' * 64}.jpg"
+    shown = {address: ShownImage({"file": file}, 600, 300, "b" * 64)}
     correct(sqlite_parts, campaign_id, NewContent(refresh=True, images=shown))
     correction = draft(sqlite_parts, campaign_id)
     with sqlite_parts.sessions() as session:
         for number in (campaign_id, correction):
             campaign = session.get_one(Campaign, number)
             assert {each.sha256[0] for each in campaign.images} == {"a", "b"}
-            assert campaign.content["articles"][0]["image"]["file"] == "b.jpg"
+            assert campaign.content["articles"][0]["image"]["file"] == file
 
 
 def test_a_topic_that_is_renamed_while_it_is_sent_has_one_name_in_all_mails(

@@ -146,7 +146,7 @@ def mails_of(
     compiled = [renderer.sent_message(session, campaign)]
     kept = session.scalars(
         select(Variant.compiled)
-        .where(Variant.campaign_id == campaign.id)
+        .where(Variant.campaign_id == campaign.id, Variant.version == campaign.version)
         .order_by(func.length(Variant.compiled).desc())
         .limit(_MOST_VARIANTS)
     ).all()

@@ -31,7 +31,7 @@ class CheckFailed(Refusal):
 
 
 def is_to_be_checked(campaign: Campaign) -> bool:
-    """Say whether the campaign has not begun, so that it can still be kept from going."""
+    """Say whether what it holds has not begun to go, so that it can still be kept from it."""
     before = (CampaignState.DRAFT, CampaignState.SCHEDULED)
     held = (
         campaign.state == CampaignState.PAUSED and campaign.resume_state == CampaignState.PREPARING
@@ -66,6 +66,7 @@ def refuse_faulty(
         campaign = session.get_one(Campaign, campaign_id)
         if campaign.checked_at is not None:
             return
+        version = campaign.version
         mails = mails_of(session, campaign, renderer, now=now)
     found = errors(content_findings(mails))
     if found:
@@ -74,7 +75,9 @@ def refuse_faulty(
             f"`mailer campaign resume {campaign_id} --force` sends it anyway."
         )
     with sessions.begin() as session:
-        session.get_one(Campaign, campaign_id).checked_at = now
+        campaign = session.get_one(Campaign, campaign_id, with_for_update=True)
+        if campaign.version == version:  # or it is looked at again
+            campaign.checked_at = now
 
 
 def hold(session: Session, campaign: Campaign, reason: str) -> None:

@@ -66,8 +66,8 @@ def prepare_campaign(
     between chunks. A template that cannot be rendered pauses the campaign, which says why; nobody
     gets half of it; and so does a mail in which the check finds errors. Raises CannotPrepare then.
     """
+    maker = VariantMaker(sessions, campaign_id, renderer, now)
     try:
-        maker = VariantMaker(sessions, campaign_id, renderer, now)
         with reading(sessions) as session:
             campaign = session.get(Campaign, campaign_id)
             due = campaign is not None and _is_due(session, campaign)
@@ -81,11 +81,11 @@ def prepare_campaign(
     except SQLAlchemyError:
         raise  # the database's trouble, not the campaign's: the next tick tries again
     except CheckFailed as failed:
-        _pause(sessions, campaign_id, str(failed), hold)
+        _pause(sessions, campaign_id, maker.version, str(failed), hold)
         raise CannotPrepare(f"Campaign {campaign_id} is held. {failed}") from failed
     except Exception as error:
         reason = str(error) if isinstance(error, Refusal) else f"it cannot be compiled: {error!r}"
-        _pause(sessions, campaign_id, reason, _let_rest)
+        _pause(sessions, campaign_id, maker.version, reason, _let_rest)
         raise CannotPrepare(f"Campaign {campaign_id} is paused: {reason}") from error
     copy_to_seeds(sessions, campaign_id, renderer=renderer, now=now())
     _choose_sample(sessions, campaign_id, now)
@@ -140,11 +140,17 @@ def _is_due(session: Session, campaign: Campaign) -> bool:
 
 
 def _pause(
-    sessions: Sessions, campaign_id: int, reason: str, how: Callable[[Session, Campaign, str], None]
+    sessions: Sessions,
+    campaign_id: int,
+    version: int,
+    reason: str,
+    how: Callable[[Session, Campaign, str], None],
 ) -> None:
     with sessions.begin() as session:
         campaign = session.get(Campaign, campaign_id, with_for_update=True)
-        if campaign is not None and campaign.state == CampaignState.PREPARING:
+        if campaign is None or campaign.version != version:
+            return  # corrected meanwhile: the reason is that of before
+        if campaign.state == CampaignState.PREPARING:
             how(session, campaign, reason)
 
 

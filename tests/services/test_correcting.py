@@ -467,6 +467,26 @@ def test_new_content_with_errors_is_held_and_what_readers_have_stays_known(
     assert versions(sqlite_parts, campaign_id) == {1: {"sent": 2}, 2: {}, 3: {"sent": 2}}
 
 
+def test_a_template_that_is_mended_counts_for_what_was_corrected_while_it_was_held(
+    sqlite_parts: Parts,
+) -> None:
+    campaign_id, transport = send_first(sqlite_parts, 2, 4)
+    template = personal.write_template(sqlite_parts)
+    body = sqlite_parts.settings.home / "templates" / template / "body.html"
+    mended = body.read_text("utf-8")
+    body.write_text("<p>No link.</p>", "utf-8")
+    correct(sqlite_parts, campaign_id, NewContent(template=template))
+    with pytest.raises(Refusal, match="is held"):
+        personal.prepare(sqlite_parts, campaign_id)
+    correct(sqlite_parts, campaign_id, NewContent(subject="Put right"))
+    body.write_text(mended, "utf-8")
+    with sqlite_parts.sessions.begin() as session:
+        resume_campaign(session, session.get_one(Campaign, campaign_id), now=sqlite_parts.now())
+    personal.prepare(sqlite_parts, campaign_id)
+    b.send_all(sqlite_parts, transport)
+    assert versions(sqlite_parts, campaign_id) == {1: {"sent": 2}, 2: {}, 3: {"sent": 2}}
+
+
 def test_the_images_of_mails_that_have_gone_are_kept_beside_the_new_ones(
     sqlite_parts: Parts,
 ) -> None:

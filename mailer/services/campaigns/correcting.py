@@ -124,7 +124,8 @@ def _commit(
         refuse_incorrigible(session, campaign)
     _replace(session, campaign, trial.held, now)
     if campaign.started_at is not None:
-        renderer.store_campaign_variant(session, campaign, trial.first, now=now)
+        if campaign.state != _S.PAUSED:  # a template that is mended before it is resumed counts
+            renderer.store_campaign_variant(session, campaign, trial.first, now=now)
         campaign.personal = trial.personal
         campaign.seeded_at = None  # who looks for the house sees the new one, too
         _let_it_be_prepared(session, campaign)

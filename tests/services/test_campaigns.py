@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select, update
 
 from mailer.domain.addresses import parse_address
+from mailer.services.campaigns.archive import issues_of
 from mailer.services.campaigns.course import (
     CannotCampaign,
     cancel_campaign,
@@ -19,6 +20,7 @@ from mailer.services.campaigns.course import (
 )
 from mailer.services.campaigns.drafts import create_campaign, send_test
 from mailer.services.mails.previewing import preview
+from mailer.services.newsletters.lookup import NotFound
 from mailer.services.newsletters.newsletters import edit_newsletter
 from mailer.services.operations.tick import sweep, tick
 from mailer.store import ledger
@@ -285,3 +287,10 @@ def test_who_signs_up_after_the_start_is_not_in_the_audience(parts: Parts) -> No
         chunk=1,
     )  # fmt: skip
     assert len(b.states(parts)) == 2
+
+
+def test_an_issue_of_a_name_that_no_database_can_hold_is_not_found(parts: Parts) -> None:
+    with parts.sessions.begin() as session:
+        made = b.newsletter(session)
+        with pytest.raises(NotFound):
+            issues_of(session, made, parts.links, before="\0", limit=2)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from mailer.domain.campaigns import CampaignState
 from mailer.domain.links import Links
 from mailer.services.mails.freezing import shown_articles
-from mailer.services.newsletters.lookup import NotFound
+from mailer.services.newsletters.lookup import NotFound, storable
 from mailer.store.models import Campaign, Canary, Newsletter, Variant
 
 _SUMMARY = 300
@@ -41,7 +41,7 @@ def issues_of(
     """
     wanted = _listed(newsletter).limit(limit)
     if before:
-        last = session.scalar(_listed(newsletter).where(Campaign.public_id == before))
+        last = session.scalar(_listed(newsletter).where(Campaign.public_id == storable(before)))
         if last is None:
             raise NotFound(f"No issue of {newsletter.slug} is called “{before}”.")
         same_moment = and_(Campaign.started_at == last.started_at, Campaign.id < last.id)

@@ -27,7 +27,7 @@ def as_id(name: str) -> int | None:
 
 def find_newsletter(session: Session, name: str) -> Newsletter:
     """Return the newsletter by slug or number; raises NotFound."""
-    found = session.scalar(select(Newsletter).where(Newsletter.slug == _storable(name)))
+    found = session.scalar(select(Newsletter).where(Newsletter.slug == storable(name)))
     if found is None and (number := as_id(name)) is not None:
         found = session.get(Newsletter, number)
     if found is None:
@@ -52,7 +52,7 @@ def find_purpose(session: Session, newsletter: Newsletter, slug: str) -> Purpose
 def find_digest(session: Session, newsletter: Newsletter, name: str) -> Digest:
     """Return one of the newsletter's digests by slug or number; raises NotFound."""
     mine = select(Digest).where(Digest.newsletter_id == newsletter.id)
-    found = session.scalar(mine.where(Digest.slug == _storable(name)))
+    found = session.scalar(mine.where(Digest.slug == storable(name)))
     if found is None and (number := as_id(name)) is not None:
         found = session.scalar(mine.where(Digest.id == number))
     if found is None:
@@ -71,13 +71,13 @@ def find_campaign(session: Session, name: str) -> Campaign:
     number = as_id(name)
     found = session.get(Campaign, number) if number is not None else None
     if found is None:
-        found = session.scalar(select(Campaign).where(Campaign.public_id == _storable(name)))
+        found = session.scalar(select(Campaign).where(Campaign.public_id == storable(name)))
     if found is None:
         raise NotFound(f"There is no campaign “{name}”: see `mailer campaign list`.")
     return found
 
 
-def _storable(name: str) -> str:
+def storable(name: str) -> str:
     """Return the name without what no database stores: PostgreSQL refuses a NUL in a text."""
     return name.replace("\0", "�").encode("utf-8", "replace").decode()
 

@@ -5,6 +5,8 @@ GET and HEAD change nothing, so that a link scanner presses nothing; POST does.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy.orm import Session
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
@@ -14,6 +16,7 @@ from starlette.routing import Route
 
 from mailer.domain.approvals import Verdict
 from mailer.domain.schedule import zone
+from mailer.services.campaigns.gate import faults
 from mailer.services.digests.approvals import ApprovalPage, decide_by_mail, open_approval
 from mailer.services.mails.previewing import preview
 from mailer.web.pages import TOKEN_HEADERS, not_our_link, page
@@ -38,9 +41,9 @@ def routes() -> list[Route]:
 
 
 async def show(request: Request) -> Response:
-    """Show what waits, and the buttons."""
+    """Show what waits, why it would be held, and the buttons."""
     return await while_reading(
-        request, lambda parts, session: _page(request, _open(parts, session, request))
+        request, lambda parts, session: _page(request, _judged(parts, session, request))
     )
 
 
@@ -60,11 +63,20 @@ async def show_mail(request: Request) -> Response:
 
 
 async def press(request: Request) -> Response:
-    """Take the editor's word; the first one stands."""
+    """Take the editor's word; the first one stands. What would be held cannot be approved here."""
     pressed = text(await read_form(request), "decision")
     if pressed not in _CHOICES:
         raise HTTPException(400)
     decision = Verdict(pressed)
+
+    def look(parts: Parts, session: Session) -> Response:
+        found = _judged(parts, session, request)
+        return _page(request, found) if found and found.refused else Response(status_code=204)
+
+    if decision is Verdict.APPROVED:  # compiled before anything is written: it takes its time
+        looked = await while_reading(request, look)
+        if looked.status_code != 204:
+            return looked
 
     def answer(parts: Parts, session: Session) -> Response:
         found = decide_by_mail(session, parts.signer, _token(request), decision, now=parts.now())
@@ -82,6 +94,15 @@ def _token(request: Request) -> str:
 
 def _open(parts: Parts, session: Session, request: Request) -> ApprovalPage | None:
     return open_approval(session, parts.signer, _token(request), now=parts.now())
+
+
+def _judged(parts: Parts, session: Session, request: Request) -> ApprovalPage | None:
+    """Return what is asked, and for what the mail would be held after a yes."""
+    found = _open(parts, session, request)
+    if found is None or not found.is_open:
+        return found
+    wrong = faults(session, found.campaign, renderer=parts.renderer, now=parts.now())
+    return replace(found, refused=wrong)
 
 
 def _page(request: Request, found: ApprovalPage | None) -> Response:

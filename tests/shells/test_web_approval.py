@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 
 import building as b
+import personal
 import pytest
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
@@ -92,6 +93,22 @@ def test_a_button_is_pressed_once(
         assert said in answer.text
         assert "<form" not in answer.text
     assert state(sqlite_parts) == (campaign, pressed, 1)
+
+
+def test_what_would_be_held_is_said_to_the_editor_and_not_approved(
+    client: TestClient, sqlite_parts: Parts, waiting: str
+) -> None:
+    name = personal.write_template(sqlite_parts, "digest")
+    body = sqlite_parts.settings.home / "templates" / name / "body.html"
+    mended = body.read_text("utf-8")
+    body.write_text("<p>No link.</p>", "utf-8")
+    assert "There is no link to leave" in client.get(waiting).text
+    answer = client.post(waiting, data={"decision": "approved"}).text
+    assert "It cannot go just now: The check found" in answer
+    assert "<form" in answer
+    assert state(sqlite_parts) == ("draft", "", 0)
+    body.write_text(mended, "utf-8")
+    assert "on its way" in client.post(waiting, data={"decision": "approved"}).text
 
 
 @pytest.mark.parametrize("form", [{}, {"decision": "silence"}, {"decision": ""}, {"other": "x"}])

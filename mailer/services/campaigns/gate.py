@@ -80,6 +80,18 @@ def refuse_faulty(
             campaign.checked_at = now
 
 
+def faults(session: Session, campaign: Campaign, *, renderer: Renderer, now: datetime) -> str:
+    """Return for what a worker would hold the campaign, or an empty text; changes nothing.
+
+    For who decides about it where no command line is. Compiles it.
+    """
+    try:
+        found = errors(content_findings(mails_of(session, campaign, renderer, now=now)))
+    except Refusal as refusal:
+        return str(refusal)
+    return f"{_sentence(found)} See `mailer campaign check {campaign.id}`." if found else ""
+
+
 def hold(session: Session, campaign: Campaign, reason: str) -> None:
     """Pause a campaign whose content has not begun to go; what is compiled of it goes, so that a
     mended template counts."""

@@ -17,17 +17,20 @@ from mailer.cli.watching import say_if_nobody_works
 from mailer.services.articles.articles import find_article
 from mailer.services.articles.images import IN_A_HURRY
 from mailer.services.campaigns.correcting import (
+    ENDED,
     Corrected,
     correct_campaign,
     refuse_incorrigible,
     try_correction,
 )
 from mailer.services.campaigns.correction_mail import draft_correction
+from mailer.services.campaigns.gate import faults
 from mailer.services.campaigns.new_content import NewContent, articles_of
 from mailer.services.campaigns.reports import reached_by_older, reached_so_far, report
 from mailer.services.mails.freezing import find_articles
 from mailer.services.newsletters.lookup import find_campaign
 from mailer.store.engine import reading
+from mailer.store.models import Campaign
 
 if TYPE_CHECKING:
     from mailer.wiring import Parts
@@ -137,8 +140,20 @@ def _replace(parts: Parts, number: int, new: NewContent) -> Corrected:
     )  # fmt: skip
     parts.doorbell.ring_prepare(number)
     parts.doorbell.ring_send()
+    _say_if_it_will_be_held(parts, number)
     say_if_nobody_works(parts)
     return done
+
+
+def _say_if_it_will_be_held(parts: Parts, number: int) -> None:
+    """Say what the workers will find in the new content: the wrong one has been stopped first."""
+    with reading(parts.sessions) as session:
+        campaign = session.get_one(Campaign, number)
+        if campaign.state in ENDED:
+            return
+        wrong = faults(session, campaign, renderer=parts.renderer, now=parts.now())
+    if wrong:
+        say(f"It will be held before its first mail. {wrong} Correct it once more.")
 
 
 def _draft(parts: Parts, number: int, said: str | None) -> int:

@@ -51,5 +51,6 @@ def let_pass(
         refuse_errors(report)
     warnings = sum(finding.level is Level.WARNING for finding in report.findings)
     if warnings:
-        say(f"The check found {warnings} warnings: see `mailer campaign check {number}`.")
+        counted = "a warning" if warnings == 1 else f"{warnings} warnings"
+        say(f"The check found {counted}: see `mailer campaign check {number}`.")
     return sorted({finding.check for finding in report.errors})

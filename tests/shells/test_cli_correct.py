@@ -68,6 +68,18 @@ def test_who_got_the_wrong_letter_is_counted_and_told_once(weekly, letter, tmp_p
     assert "There is nobody to tell" in ended.err
 
 
+def test_new_content_with_errors_is_taken_and_said_to_be_held(weekly, letter, tmp_path):
+    (tmp_path / "faulty.html").write_text("<p>Dear {{ name }}, it is on 3 May.</p>", "utf-8")
+    told = weekly("campaign", "correct", letter, "--html", "faulty.html")
+    assert told.status == 0
+    assert (
+        "It will be held before its first mail. The check found an error. placeholders: "
+        "“{{ name }}” looks like a place that nobody filled in. See `mailer campaign check "
+        f"{letter}`. Correct it once more.\n"
+    ) in told.err
+    assert "held" not in weekly("campaign", "correct", letter, "--html", "right.html").err
+
+
 def test_what_is_to_be_replaced_must_be_said_once(weekly, letter):
     nothing = weekly("campaign", "correct", letter)
     assert nothing.status == 2

@@ -37,7 +37,9 @@ from mailer.store.once import insert_once
 
 _S = CampaignState
 _OVER = (_S.CANCELLED, _S.EXPIRED)
-_ENDED = (_S.FINISHED, *_OVER)
+ENDED = (_S.FINISHED, *_OVER)
+"""The states in which no mail of a campaign goes any more."""
+
 _BATCH = 500
 
 
@@ -189,7 +191,7 @@ def _stop_corrections(session: Session, campaign: Campaign, now: datetime) -> tu
     """End the correction mails that hold what is wrong now; return which."""
     wrong = session.scalars(
         select(Campaign)
-        .where(Campaign.corrects_id == campaign.id, Campaign.state.not_in(_ENDED))
+        .where(Campaign.corrects_id == campaign.id, Campaign.state.not_in(ENDED))
         .order_by(Campaign.id)
     ).all()
     for each in wrong:

@@ -24,7 +24,7 @@ from mailer.services.campaigns.course import (
     start_campaign,
 )
 from mailer.services.campaigns.deciding import Decision, decide
-from mailer.services.campaigns.gate import waive
+from mailer.services.campaigns.gate import no_longer_held, waive
 from mailer.services.campaigns.own_time import first_in_own_time, readers_zones
 from mailer.services.campaigns.reports import report
 from mailer.services.digests.approvals import approve_by_hand
@@ -191,6 +191,7 @@ def resume(
         campaign = find_campaign(session, campaign_id)
         resume_campaign(session, campaign, now=parts.now())
         waive(campaign, forced, now=parts.now())
+        no_longer_held(session, campaign)
         session.flush()
         note(parts, session, "campaign resume", campaign=campaign.id, forced=forced)
         fields = report(session, campaign)
@@ -211,6 +212,7 @@ def cancel(
     with parts.sessions.begin() as session:
         campaign = find_campaign(session, campaign_id)
         unsent = cancel_campaign(session, campaign, now=parts.now())
+        no_longer_held(session, campaign)
         session.flush()
         note(parts, session, "campaign cancel", campaign=campaign.id, unsent=unsent)
         fields = report(session, campaign)

@@ -220,3 +220,5 @@ def test_a_digest_that_a_worker_held_goes_only_by_force(weekly, home) -> None:
     trail = weekly("publisher", "trail", "--json").document
     assert trail[0]["details"] == {"campaign": 1, "forced": ["unsubscribe"]}
     assert state(weekly, "1") == "preparing"
+    (listed,) = weekly("digest", "list", "weekly", "--json").document
+    assert listed["last_outcome"] == "campaign 1"

@@ -106,6 +106,13 @@ def hold(session: Session, campaign: Campaign, reason: str) -> None:
         digest.last_outcome = f"campaign {campaign.id} is held: {reason}"
 
 
+def no_longer_held(session: Session, campaign: Campaign) -> None:
+    """Have its digest say no more that it is held: somebody resumed it, or ended it."""
+    digest = session.get(Digest, campaign.digest_id) if campaign.digest_id else None
+    if digest is not None and digest.last_outcome.startswith(f"campaign {campaign.id} is held"):
+        digest.last_outcome = f"campaign {campaign.id}"
+
+
 def held_campaigns(session: Session) -> list[tuple[int, str]]:
     """Return the campaigns that were paused before their first mail, and why."""
     rows = session.execute(

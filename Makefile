@@ -15,7 +15,7 @@ demo: .venv/.run ## the main job on sample content, then stay up (ARGS=--exit en
 	@$(BIN)/mailer demo $(ARGS)
 
 test: dev system lint types imports ## everything: rules, types and all tests with real servers and a browser
-	@$(BIN)/pytest -n $(TESTERS) --dist loadfile
+	@$(BIN)/pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 crash: dev ## the long crash tests: every pair of steps, 20 seeds of kill -9, minutes of frozen parts
 	@$(BIN)/pytest tests/crash -n $(TESTERS) --dist worksteal -m "long or not long"

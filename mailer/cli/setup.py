@@ -43,7 +43,7 @@ def doctor(as_json: AsJson = False) -> None:
     Settings, home, keys, DKIM with the DNS records to publish, database, workers, SPF, DKIM and
     DMARC as DNS has them, Redis, relay or inbox, public URL; status 1 when one of them is wrong.
     """
-    from mailer.cli.checks import examine
+    from mailer.cli.doctor.examine import examine
 
     findings = list(examine())
     rows = [{**asdict(finding), "result": finding.result} for finding in findings]

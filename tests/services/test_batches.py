@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from mailer.domain.consent import Method
 from mailer.rendering import CompiledMessage
+from mailer.services.campaigns import drafts as campaigns
 from mailer.services.campaigns.deciding import Decision, decide
-from mailer.services.campaigns.drafts import drafts as campaigns
 from mailer.services.campaigns.drafts import send_test
 from mailer.services.consent.leaving import withdraw_all
 from mailer.store.batches import Batches

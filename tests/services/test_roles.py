@@ -28,7 +28,7 @@ from sqlalchemy import select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, ProgrammingError
 
-from mailer.cli.checks_witness import witness_findings
+from mailer.cli.doctor.witness import witness_findings
 from mailer.settings import Settings
 from mailer.store.engine import open_engine
 from mailer.store.migrate import upgrade

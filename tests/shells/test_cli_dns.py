@@ -12,7 +12,7 @@ from dns_server import running_dns, silent_dns
 from verifiers import records_of
 
 from mailer.checking import dns_lookup
-from mailer.cli import checks_dns
+from mailer.cli.doctor import dns as checks_dns
 
 DOMAIN = "kassa-weekly.ng"
 SPF = b"v=spf1 include:relay.ng ~all"

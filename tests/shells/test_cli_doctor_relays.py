@@ -11,7 +11,7 @@ import pytest
 from certificates import certificate
 from sink import Sink, no_trouble, sink_in_a_thread
 
-from mailer.cli import checks_relays
+from mailer.cli.doctor import relays as checks_relays
 from mailer.transports.smtp_connection import Patience
 
 

@@ -5,36 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from mailer.cli.doctor.findings import Finding
 from mailer.domain.errors import Refusal
 from mailer.domain.urls import is_loopback
 from mailer.settings import KEY_NAMES, Settings, load
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    check: str
-    fine: bool
-    says: str
-    known: bool = True
-    """False where it could not be looked at; that is no fault of the installation."""
-    warns: bool = False
-    """True where it works, and could be safer."""
-
-    @property
-    def result(self) -> str:
-        """The finding in a word."""
-        if not self.known:
-            return "unknown"
-        if self.fine and self.warns:
-            return "warning"
-        return "fine" if self.fine else "WRONG"
 
 
 def examine() -> Iterator[Finding]:
@@ -79,15 +57,15 @@ def _keys(settings: Settings) -> Finding:
 
 
 def _dkim(settings: Settings) -> Iterator[Finding]:
-    from mailer.cli.checks_dkim import dkim_findings
+    from mailer.cli.doctor.dkim import dkim_findings
 
     return dkim_findings(settings)
 
 
 def _database_and_workers(settings: Settings) -> Iterator[Finding]:
-    from mailer.cli.checks_dkim import alignment_finding, without_wrong_dkim
-    from mailer.cli.checks_dns import dns_findings
-    from mailer.cli.checks_witness import checkpoint_finding, witness_findings
+    from mailer.cli.doctor.dkim import alignment_finding, without_wrong_dkim
+    from mailer.cli.doctor.dns import dns_findings
+    from mailer.cli.doctor.witness import checkpoint_finding, witness_findings
     from mailer.services.articles.feeds import broken_feeds
     from mailer.services.campaigns.gate import held_campaigns
     from mailer.services.installation.alive import alive_workers
@@ -165,7 +143,7 @@ def _redis(settings: Settings) -> Finding:
 
 
 def _relays(settings: Settings) -> Iterator[Finding]:
-    from mailer.cli.checks_relays import relay_findings
+    from mailer.cli.doctor.relays import relay_findings
 
     return relay_findings(settings)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from mailer.cli.checks import Finding
+from mailer.cli.doctor.findings import Finding
 from mailer.domain.errors import Refusal
 from mailer.domain.relays import RelayConfig, Security, parse_relay_url
 from mailer.domain.replies import Stage
@@ -38,7 +38,7 @@ def _default(settings: Settings) -> Finding:
 
 
 def _others(settings: Settings) -> Iterator[Finding]:
-    from mailer.cli.checks_dkim import without_wrong_dkim
+    from mailer.cli.doctor.dkim import without_wrong_dkim
     from mailer.store.engine import reading
     from mailer.store.relays import DEFAULT_RELAY, relay_rows
     from mailer.wiring import open_parts

@@ -14,7 +14,7 @@ from dns.resolver import Resolver
 from mailer.checking import dns_lookup
 from mailer.checking.dns_lookup import Lookup, Unanswered
 from mailer.checking.domains import keys_judged, sender_judged
-from mailer.cli.checks import Finding
+from mailer.cli.doctor.findings import Finding
 from mailer.domain.mail_dns import is_reserved
 from mailer.rendering import DkimSigner
 from mailer.services.campaigns.checking import published_keys

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from mailer.cli.checks import Finding
+from mailer.cli.doctor.findings import Finding
 from mailer.services.consent.checkpoints import Notary, not_signed
 from mailer.services.consent.witnessing import look
 from mailer.settings import Settings

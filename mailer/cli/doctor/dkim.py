@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from mailer.cli.checks import Finding
+from mailer.cli.doctor.findings import Finding
 from mailer.domain.alignment import Alignment
 from mailer.domain.errors import Refusal
 from mailer.rendering.dkim import Algorithm, DkimKey

@@ -98,4 +98,6 @@ def _listed(newsletter: Newsletter) -> Select[Campaign]:
 
 def _shortened(text: str) -> str:
     words = " ".join(text.split())
-    return words if len(words) <= _SUMMARY else words[: _SUMMARY - 1].rsplit(" ", 1)[0] + "…"
+    if len(words) <= _SUMMARY:
+        return words
+    return words[: _SUMMARY - 1].rsplit(" ", 1)[0].rstrip(" ·") + "…"

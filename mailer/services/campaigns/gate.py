@@ -19,6 +19,7 @@ from mailer.domain.campaigns import CampaignState
 from mailer.domain.errors import Refusal
 from mailer.services.campaigns.checking import Report, mails_of
 from mailer.services.campaigns.course import pause_campaign
+from mailer.services.campaigns.outcome import tell_digest
 from mailer.services.mails.renderer import Renderer
 from mailer.store.engine import Sessions, reading
 from mailer.store.models import Campaign, Digest, Variant
@@ -101,9 +102,7 @@ def hold(session: Session, campaign: Campaign, reason: str) -> None:
             Variant.campaign_id == campaign.id, Variant.version == campaign.version
         )
     )
-    digest = session.get(Digest, campaign.digest_id) if campaign.digest_id else None
-    if digest is not None and digest.last_outcome.startswith(f"campaign {campaign.id}"):
-        digest.last_outcome = f"campaign {campaign.id} is held: {reason}"
+    tell_digest(session, campaign, f" is held: {reason}")
 
 
 def no_longer_held(session: Session, campaign: Campaign) -> None:

@@ -26,6 +26,7 @@ from mailer.services.campaigns.course import (
     move,
     start_campaign,
 )
+from mailer.services.campaigns.outcome import tell_digest
 from mailer.services.mails.renderer import Renderer
 from mailer.store.actions import note_action
 from mailer.store.engine import Sessions, reading
@@ -185,7 +186,7 @@ def _ask(sessions: Sessions, campaign_id: int, renderer: Renderer, now: datetime
             return False
         approval.asked_at = now
         if standing(session, approval.recipient_hash, campaign.newsletter.slug):
-            _tell_digest(session, campaign, "its editor's address is suppressed")
+            tell_digest(session, campaign, ": its editor's address is suppressed")
             return False
         queue_mail(
             session,
@@ -217,14 +218,14 @@ def _decide(
     match decision:
         case Verdict.APPROVED:
             start_campaign(session, campaign, now=now)
-            _tell_digest(session, campaign, "approved")
+            tell_digest(session, campaign, ": approved")
         case Verdict.STOPPED:
             cancel_campaign(session, campaign, now=now)
-            _tell_digest(session, campaign, "stopped by its editor")
+            tell_digest(session, campaign, ": stopped by its editor")
         case _:
             move(session, campaign, CampaignState.EXPIRED)
             campaign.finished_at = now
-            _tell_digest(session, campaign, "nobody approved it in time")
+            tell_digest(session, campaign, ": nobody approved it in time")
     note_action(
         session, operator, _VERBS[decision], now=now,
         details={
@@ -232,13 +233,6 @@ def _decide(
             **({"forced": list(forced)} if forced else {}),
         },
     )  # fmt: skip
-
-
-def _tell_digest(session: Session, campaign: Campaign, words: str) -> None:
-    """Say on the digest's row what became of its campaign, where none has come since."""
-    digest = session.get(Digest, campaign.digest_id) if campaign.digest_id else None
-    if digest is not None and digest.last_outcome.startswith(f"campaign {campaign.id}"):
-        digest.last_outcome = f"campaign {campaign.id}: {words}"
 
 
 def _seconds(moment: datetime) -> int:

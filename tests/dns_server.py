@@ -25,10 +25,8 @@ _LARGEST_UDP = 512
 @contextmanager
 def running_dns(zone: Zone) -> Iterator[Resolver]:
     """Serve the zone on a free loopback port; yields a resolver that asks nobody else."""
-    with (
-        socketserver.ThreadingUDPServer(("127.0.0.1", 0), _Datagram) as udp,
-        socketserver.ThreadingTCPServer(udp.server_address, _Stream) as tcp,
-    ):
+    udp, tcp = _on_one_port()
+    with udp, tcp:
         for server in (udp, tcp):
             server.zone = zone  # type: ignore[attr-defined]
             threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -37,6 +35,16 @@ def running_dns(zone: Zone) -> Iterator[Resolver]:
         finally:
             udp.shutdown()
             tcp.shutdown()
+
+
+def _on_one_port() -> tuple[socketserver.UDPServer, socketserver.TCPServer]:
+    """Return both servers on a port that is free for both: one that is for UDP is often not."""
+    while True:
+        udp = socketserver.ThreadingUDPServer(("127.0.0.1", 0), _Datagram)
+        try:
+            return udp, socketserver.ThreadingTCPServer(udp.server_address, _Stream)
+        except OSError:
+            udp.server_close()
 
 
 @contextmanager

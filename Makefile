@@ -6,7 +6,7 @@ BIN := .venv/bin
 TESTERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash dev lint types imports unit bench format docs messages golden system clean
+.PHONY: help demo test crash explore dev lint types imports unit bench format docs messages golden system clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test: dev system lint types imports ## everything: rules, types and all tests wi
 
 crash: dev ## the long crash tests: every pair of steps, 20 seeds of kill -9, minutes of frozen parts
 	@$(BIN)/pytest tests/crash -n $(TESTERS) --dist worksteal -m "long or not long"
+
+explore: dev ## the tests that make up their own input, with other inputs every time
+	@HYPOTHESIS_PROFILE=explore $(BIN)/pytest tests/unit -n $(TESTERS)
 
 dev: .venv/.dev ## make .venv with everything, for .venv/bin/mailer and .venv/bin/pytest
 

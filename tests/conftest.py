@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import sys
@@ -23,8 +24,10 @@ from mailer.store.migrate import upgrade
 from mailer.wiring import Parts, initialise, open_parts
 
 # How long an example takes says more about the machine's other work than about our code.
-hypothesis.settings.register_profile("ours", deadline=None)
-hypothesis.settings.load_profile("ours")
+hypothesis.settings.register_profile("ours", deadline=None, derandomize=True)
+# Other inputs every time: for looking (`make explore`), not for saying whether all is well.
+hypothesis.settings.register_profile("explore", deadline=None, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ours"))
 
 KEYS = {
     "MAILER_SECRET_KEY": "secret-key-of-the-tests-0123456789abcdef",

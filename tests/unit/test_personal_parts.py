@@ -306,7 +306,7 @@ def html_to(written: Written, values: ReaderValues) -> str | None:
         return None
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(body=BODIES, one=READERS, other=READERS)
 def test_what_is_compiled_once_is_what_a_render_for_each_reader_writes(
     tmp_path_factory: pytest.TempPathFactory, body: str, one: ReaderValues, other: ReaderValues
